@@ -1,0 +1,114 @@
+//! The command line: reads the configuration, opens the house, does one thing, says what
+//! happened.
+
+mod house;
+mod openapi;
+mod serve;
+mod user;
+
+use std::{fmt, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{config::Config, domain::error::Error};
+
+/// One login for everything in your home lab.
+#[derive(Parser)]
+#[command(name = "gatelodge", version, about, max_term_width = 100)]
+struct Arguments {
+    /// The configuration file; without it, gatelodge.yaml in the working folder, if there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until told to stop (the default).
+    Serve,
+    /// Look after accounts, also while a server runs.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Print the OpenAPI documents.
+    Openapi(openapi::OpenapiCommand),
+}
+
+/// Why a command did not do what it was asked to: `No` for a refusal, `Trouble` for what is
+/// broken or in the way.
+enum Failure {
+    No(String),
+    Trouble(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Storage(_) | Error::Internal(_) | Error::Busy { .. } => Self::Trouble(text),
+            Error::Unauthenticated(_)
+            | Error::Forbidden(_)
+            | Error::NotFound(_)
+            | Error::Taken(_)
+            | Error::Conflict(_)
+            | Error::Invalid(..)
+            | Error::Expired(_)
+            | Error::Throttled { .. }
+            | Error::Disabled(_) => Self::No(text),
+        }
+    }
+}
+
+fn trouble(error: impl fmt::Display) -> Failure {
+    Failure::Trouble(error.to_string())
+}
+
+/// Runs the command line of this process: exit code 0 done, 1 no, 2 trouble.
+pub fn main() -> ExitCode {
+    house::calm_the_allocator();
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::No(text)) => {
+            eprintln!("gatelodge: {text}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Trouble(text)) => {
+            eprintln!("gatelodge: {text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let command = arguments.command.unwrap_or(Command::Serve);
+    if let Command::Openapi(command) = command {
+        return openapi::run(&command);
+    }
+    let config = load(arguments.config)?;
+    let runtime = house::runtime().map_err(trouble)?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve => serve::run(config).await,
+            Command::User(command) => user::run(config, command).await,
+            Command::Openapi(command) => openapi::run(&command),
+        }
+    })
+}
+
+fn load(file: Option<PathBuf>) -> Result<Config, Failure> {
+    let folder = std::env::current_dir().map_err(trouble)?;
+    let mut environment = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        // Names that are not text are not ours; a value of ours that is not text is told of.
+        let Some(name) = name.to_str().map(str::to_owned) else { continue };
+        match value.into_string() {
+            Ok(value) => environment.push((name, value)),
+            Err(_) if name.starts_with("GATELODGE_") => {
+                return Err(trouble(format!("environment {name}: is not UTF-8 text")));
+            }
+            Err(_) => {}
+        }
+    }
+    crate::config::load(file.as_deref(), &folder, &environment).map_err(trouble)
+}

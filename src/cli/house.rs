@@ -1,0 +1,117 @@
+//! From configuration to a house: the one place where settings become plain values.
+
+use std::{io, thread, time::Duration};
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::{Failure, trouble};
+use crate::{
+    config::{self, Config},
+    domain::{
+        Clock, Core, Settings,
+        passwords::{HashKind, HashPolicy},
+        secret::Secret,
+        sessions::Lives,
+        sign_up::RegistrationMode,
+        throttle::ThrottlePolicy,
+    },
+    http::{Dialects, HttpSettings, client::Surroundings},
+};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// As many workers as cores, and few blocking threads: the database has five connections.
+pub fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(cores().clamp(2, 8))
+        .max_blocking_threads(16)
+        .thread_stack_size(1024 * 1024)
+        .enable_all()
+        .build()
+}
+
+/// Large blocks come from the system and go back to it: else the memory of a quiet hash lane
+/// stays with the process, and a small machine misses it.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn calm_the_allocator() {
+    // SAFETY: mallopt only sets parameters of the allocator; no other thread runs yet.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 256 * 1024);
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn calm_the_allocator() {}
+
+/// Opens the house that the configuration describes.
+pub async fn open(config: &Config) -> Result<Core, Failure> {
+    Core::open(settings(config), Clock::real()).await.map_err(trouble)
+}
+
+fn settings(config: &Config) -> Settings {
+    let link_base = config.email.verification_url_base.clone();
+    Settings {
+        data_dir: config.data_dir.clone(),
+        jwt_secret: config.auth.jwt_secret.as_ref().map(|secret| Secret::new(secret.reveal())),
+        master_key_file: config.auth.master_key_file.clone(),
+        hash: hash_policy(&config.auth),
+        weak_hashing: config.auth.allow_weak,
+        password_min_length: config.auth.password_min_length.unwrap_or(0),
+        email_confirmation_required: config.auth.email_confirmation_required,
+        registration: match config.registration.mode {
+            config::RegistrationMode::Open => RegistrationMode::Open,
+            config::RegistrationMode::Invite => RegistrationMode::Invite,
+            config::RegistrationMode::Closed => RegistrationMode::Closed,
+        },
+        throttle: ThrottlePolicy {
+            max_attempts: config.throttle.max_attempts,
+            window: Duration::from_secs(config.throttle.window_seconds),
+            requests_per_second: config.rate_limit.requests_per_second,
+            burst: config.rate_limit.burst,
+        },
+        lives: Lives {
+            native_access: HOUR * config.auth.jwt_expiry_hours,
+            native_refresh: DAY * 30,
+            pages_cookie: DAY * 30,
+        },
+        api_key_prefix: config.api_keys.prefix.clone(),
+        link_base: link_base.or_else(|| config.server.public_url.clone()),
+        verification_life: HOUR * config.email.verification_token_expiry_hours,
+        pin_networks: config.pin.networks.clone(),
+        pin_list_users: config.pin.list_users,
+        events_kept: DAY * config.logs.keep_days,
+    }
+}
+
+fn hash_policy(auth: &config::Auth) -> HashPolicy {
+    HashPolicy {
+        kind: match auth.password_hash {
+            config::PasswordHash::Argon2id => HashKind::Argon2id,
+            config::PasswordHash::Bcrypt => HashKind::Bcrypt,
+        },
+        memory: auth.argon2_memory_cost,
+        passes: auth.argon2_time_cost,
+        parallelism: auth.argon2_parallelism,
+        lanes: auth.hash_lanes.unwrap_or_else(|| (cores() / 2).max(1)),
+        queue: auth.hash_queue,
+    }
+}
+
+/// What the doors need of the configuration.
+pub fn http_settings(config: &Config) -> HttpSettings {
+    HttpSettings {
+        surroundings: Surroundings {
+            public_url: config.server.public_url.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            allowed_origins: config.server.allowed_origins.clone(),
+        },
+        dialects: Dialects { native: config.dialects.native, pair: config.dialects.pair },
+        log_access: true,
+    }
+}

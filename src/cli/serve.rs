@@ -1,0 +1,100 @@
+//! `gatelodge serve`.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::{Failure, house, trouble};
+use crate::{
+    config::Config,
+    db::Db,
+    domain::Core,
+    http::{self, log_line},
+};
+
+const BACKLOG: u32 = 1024;
+
+/// Serves until SIGTERM or SIGINT; requests in flight finish, ten seconds at the most.
+pub async fn run(config: Config) -> Result<(), Failure> {
+    let core = house::open(&config).await?;
+    let _lock = Db::claim(&config.data_dir).map_err(trouble)?;
+    core.sweep_copies();
+    let listeners: Vec<TcpListener> =
+        config.server.listen.iter().copied().map(bind).collect::<Result<_, _>>()?;
+    let (stop, stopped) = watch::channel(false);
+    let endpoint = http::routes(core.clone(), house::http_settings(&config), stopped);
+    let upkeep = tokio::spawn(core.clone().upkeep(log_line));
+    greet(&config, &core, &listeners).await?;
+    let told = async move {
+        told_to_stop().await;
+        log_line("stopping: requests in flight finish");
+        let _ = stop.send(true);
+    };
+    http::serve::serve(listeners, endpoint, config.server.max_connections, told).await;
+    upkeep.abort();
+    core.quiet().await;
+    core.settle().await?;
+    log_line("stopped");
+    Ok(())
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let bound = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // A successor may bind while connections of the predecessor linger.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|error: std::io::Error| {
+        trouble(format!("server.listen {address}: {error}; is another program there?"))
+    })
+}
+
+async fn told_to_stop() {
+    let wait = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            // Without a handler the signal ends the process by itself.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::interrupt()) => {}
+    }
+}
+
+/// Says where it serves, from what, and what to do first.
+async fn greet(config: &Config, core: &Core, listeners: &[TcpListener]) -> Result<(), Failure> {
+    let addresses: Vec<String> = listeners
+        .iter()
+        .filter_map(|listener| listener.local_addr().ok())
+        .map(|address| format!("http://{address}"))
+        .collect();
+    log_line(&format!(
+        "gatelodge {} serves on {}",
+        env!("CARGO_PKG_VERSION"),
+        addresses.join(", ")
+    ));
+    log_line(&format!("database {}", config.data_dir.join(crate::db::FILE_NAME).display()));
+    if let Some(token) = core.setup_token_make().await? {
+        log_line("no account yet: make the first one, which will be the admin,");
+        log_line("  here:      gatelodge user add NAME --generate");
+        log_line("  at home:   POST /api/v1/setup/initialize {username,email,password}");
+        log_line(&format!(
+            "  elsewhere: the same with the header X-Setup-Token: {}",
+            token.reveal()
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,348 @@
+//! One SQLite file: opening it, running closures on it, migrating it. Knows no table.
+
+pub mod migrate;
+
+use std::{
+    fmt, fs, io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use r2d2::Pool;
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use tokio::sync::Semaphore;
+
+/// The file's name inside the data folder.
+pub const FILE_NAME: &str = "gatelodge.db";
+const LOCK_NAME: &str = "gatelodge.lock";
+const READERS: u32 = 4;
+/// How long a statement waits for another process (the command line, a backup) to finish.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The database: a pool of readers and one writer, so that writers queue here and never fail
+/// with SQLITE_BUSY against each other.
+#[derive(Clone)]
+pub struct Db {
+    readers: Pool<SqliteConnectionManager>,
+    writer: Pool<SqliteConnectionManager>,
+    read_gate: Arc<Semaphore>,
+    write_gate: Arc<Semaphore>,
+    seen_version: Arc<AtomicI64>,
+    path: PathBuf,
+}
+
+/// What a statement can end with.
+#[derive(Debug)]
+pub enum DbError {
+    /// A unique column already holds the value: `table.column`.
+    Unique(String),
+    /// No row where one was asked for.
+    Missing,
+    /// The disk is full, read-only or failing: nothing was changed.
+    Storage(rusqlite::Error),
+    /// Anything else, a defect of ours or of the file.
+    Driver(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a database could not be opened, in words for the person at the terminal.
+#[derive(Debug)]
+pub enum OpenError {
+    Folder(PathBuf, io::Error),
+    Newer { found: u32, known: u32 },
+    Foreign,
+    InUse(PathBuf),
+    Sqlite(rusqlite::Error),
+    Pool(r2d2::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path, error) => {
+                write!(
+                    f,
+                    "{}: {error}; the data folder must be writable for this user",
+                    path.display()
+                )
+            }
+            Self::Newer { found, known } => write!(
+                f,
+                "the database has schema {found}, this version knows {known}: install the newer \
+                 gatelodge again, or restore a backup made before the upgrade"
+            ),
+            Self::Foreign => {
+                write!(f, "{FILE_NAME} is a database of another program: name another data_dir")
+            }
+            Self::InUse(path) => {
+                write!(f, "another gatelodge already serves {}: stop it first", path.display())
+            }
+            Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+                write!(f, "{FILE_NAME} is not a SQLite database: move it away or restore a backup")
+            }
+            Self::Sqlite(error) => write!(f, "{FILE_NAME}: {error}"),
+            Self::Pool(error) => write!(f, "{FILE_NAME}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl fmt::Display for DbError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unique(column) => write!(f, "{column} is taken"),
+            Self::Missing => write!(f, "no such row"),
+            Self::Storage(error) => write!(f, "storage: {error}"),
+            Self::Driver(error) => write!(f, "database: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DbError {}
+
+impl From<rusqlite::Error> for DbError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
+        match &error {
+            rusqlite::Error::QueryReturnedNoRows => Self::Missing,
+            rusqlite::Error::SqliteFailure(code, Some(text))
+                if [SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_PRIMARYKEY]
+                    .contains(&code.extended_code) =>
+            {
+                // "UNIQUE constraint failed: accounts.email"
+                Self::Unique(text.rsplit(": ").next().unwrap_or_default().to_owned())
+            }
+            _ => match error.sqlite_error_code() {
+                Some(
+                    ErrorCode::DiskFull
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::DatabaseCorrupt,
+                ) => Self::Storage(error),
+                _ => Self::Driver(Box::new(error)),
+            },
+        }
+    }
+}
+
+impl From<r2d2::Error> for DbError {
+    fn from(error: r2d2::Error) -> Self {
+        Self::Driver(Box::new(error))
+    }
+}
+
+/// Held by a running server for as long as it serves; the kernel lets go of it when the
+/// process ends, however it ends.
+pub struct ServeLock(#[allow(dead_code, reason = "the open file is the lock")] fs::File);
+
+impl Db {
+    /// Opens (and makes, mode 0600, in a folder of mode 0700 when that is ours to make) the
+    /// database in `folder`. Does no work that grows with its size.
+    ///
+    /// # Errors
+    /// Says in one line what is in the way.
+    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        let path = prepare_file(folder)?;
+        let mut first = Connection::open(&path)?;
+        configure(&mut first)?;
+        migrate::migrate(&mut first, migrate::LATEST)?;
+        drop(first);
+        Ok(Self {
+            readers: pool(&path, READERS)?,
+            writer: pool(&path, 1)?,
+            read_gate: Arc::new(Semaphore::new(READERS as usize)),
+            write_gate: Arc::new(Semaphore::new(1)),
+            seen_version: Arc::new(AtomicI64::new(-1)),
+            path,
+        })
+    }
+
+    /// Claims the folder for a server.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] when another process serves it.
+    pub fn claim(folder: &Path) -> Result<ServeLock, OpenError> {
+        let path = folder.join(LOCK_NAME);
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| OpenError::Folder(path.clone(), error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(ServeLock(file)),
+            Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
+            Err(fs::TryLockError::Error(error)) => Err(OpenError::Folder(path, error)),
+        }
+    }
+
+    /// The file itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `work` on a reader, in one snapshot.
+    ///
+    /// # Errors
+    /// What `work` returns, or the driver's error.
+    pub async fn read<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let pool = self.readers.clone();
+        on_thread(&self.read_gate, move || {
+            let mut connection = pool.get().map_err(DbError::from)?;
+            let snapshot = connection.transaction().map_err(DbError::from)?;
+            work(&snapshot)
+        })
+        .await
+    }
+
+    /// Runs `work` on the writer, in one transaction that commits when `work` returns `Ok`.
+    ///
+    /// # Errors
+    /// What `work` returns, or the driver's error; nothing is changed then.
+    pub async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let pool = self.writer.clone();
+        on_thread(&self.write_gate, move || {
+            let mut connection = pool.get().map_err(DbError::from)?;
+            let transaction = connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .map_err(DbError::from)?;
+            let done = work(&transaction)?;
+            transaction.commit().map_err(DbError::from)?;
+            Ok(done)
+        })
+        .await
+    }
+
+    /// Whether another process has committed since this was last asked. The writer's own commits
+    /// do not count (`PRAGMA data_version`).
+    ///
+    /// # Errors
+    /// The driver's error.
+    pub async fn changed_elsewhere(&self) -> Result<bool, DbError> {
+        let pool = self.writer.clone();
+        let seen = Arc::clone(&self.seen_version);
+        on_thread(&self.write_gate, move || {
+            let version: i64 =
+                pool.get()?.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+            let before = seen.swap(version, Ordering::AcqRel);
+            Ok(before != -1 && before != version)
+        })
+        .await
+    }
+
+    /// Writes a consistent copy to `target`, which must not exist, while others read and write.
+    ///
+    /// # Errors
+    /// The driver's error; a partial file may be left, which the caller removes.
+    pub async fn copy_to(&self, target: PathBuf) -> Result<(), DbError> {
+        let path = self.path.clone();
+        on_thread(&self.read_gate, move || {
+            let source =
+                Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            source.busy_timeout(BUSY_TIMEOUT)?;
+            source.execute("VACUUM INTO ?1", [target.to_string_lossy()])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Waits for a place first and only then takes a blocking thread, so that a crowd of waiters
+/// costs no threads.
+async fn on_thread<T, E>(
+    gate: &Semaphore,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<DbError> + Send + 'static,
+{
+    let _place = gate.acquire().await.map_err(|closed| DbError::Driver(Box::new(closed)))?;
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(failed) => Err(DbError::Driver(Box::new(failed)).into()),
+    }
+}
+
+fn pool(path: &Path, size: u32) -> Result<Pool<SqliteConnectionManager>, OpenError> {
+    let manager = SqliteConnectionManager::file(path).with_init(configure);
+    Pool::builder()
+        .max_size(size)
+        .min_idle(Some(0))
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_on_check_out(false)
+        .connection_timeout(BUSY_TIMEOUT)
+        .error_handler(Box::new(r2d2::NopErrorHandler))
+        .build(manager)
+        .map_err(OpenError::Pool)
+}
+
+/// `synchronous=FULL`: a revoked key must not come back after a power cut. `secure_delete`: a
+/// wiped secret must not stay in free pages. The small cache suits a machine with 1 GB.
+fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA secure_delete = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA journal_size_limit = 4194304;
+         PRAGMA cache_size = -1024;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn prepare_file(folder: &Path) -> Result<PathBuf, OpenError> {
+    let in_folder = |error| OpenError::Folder(folder.to_owned(), error);
+    if !folder.is_dir() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(in_folder)?;
+    }
+    let path = folder.join(FILE_NAME);
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| OpenError::Folder(path.clone(), error))?;
+    let mode = file.metadata().map_err(in_folder)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(in_folder)?;
+    }
+    Ok(path)
+}

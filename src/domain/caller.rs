@@ -1,0 +1,387 @@
+//! Who asks, from where, and what they may.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use super::{
+    Core,
+    accounts::{self, Account, AccountId},
+    api_keys,
+    error::{Denied, Error, Noun, Result, Why},
+    known::{LiveSession, SessionKey},
+    permissions::Permissions,
+    secret::{Secret, TokenDigest},
+    sessions::{self, SessionId},
+    throttle::Subject,
+    tokens::TokenKind,
+};
+
+/// A session's use is noted again when the last note is this old: SD cards wear out.
+const NOTE_AFTER: Duration = Duration::from_secs(300);
+const MAX_USER_AGENT: usize = 256;
+
+/// Where a request comes from, as the door found out.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The client; behind a trusted proxy what that proxy says.
+    pub address: Option<IpAddr>,
+    /// A forwarding header came from a peer that is not trusted: whoever it is for, it is not
+    /// somebody in the house.
+    pub counts_as_public: bool,
+    /// Everything about the request says that a person in the house made it (wire rule 2).
+    pub at_home: bool,
+    pub user_agent: String,
+    pub dialect: &'static str,
+    /// The set-up token from `X-Setup-Token`.
+    pub setup_token: Option<Secret>,
+}
+
+impl Origin {
+    /// The command line.
+    pub fn local() -> Self {
+        Self {
+            address: None,
+            counts_as_public: false,
+            at_home: true,
+            user_agent: "gatelodge command line".to_owned(),
+            dialect: "cli",
+            setup_token: None,
+        }
+    }
+
+    /// The throttle's view; the command line is never throttled and shares one that nobody has.
+    pub fn subject(&self) -> Subject {
+        Subject::of(self.address.unwrap_or(IpAddr::from([0, 0, 0, 0])))
+    }
+
+    /// Empty for the command line.
+    pub fn address_text(&self) -> String {
+        self.address.map(|address| address.to_canonical().to_string()).unwrap_or_default()
+    }
+
+    /// Whether the client itself is inside one of these networks.
+    pub fn is_within(&self, networks: &[IpNet]) -> bool {
+        let Some(address) = self.address.map(|address| address.to_canonical()) else {
+            return false;
+        };
+        !self.counts_as_public && networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// The user agent, cut to what a row holds.
+    pub fn user_agent_text(&self) -> String {
+        self.user_agent.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
+    }
+}
+
+/// What a request carries to prove who sent it; the door only extracts it.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A JWT of one kind.
+    Token(TokenKind, Secret),
+    ApiKey(Secret),
+    Basic {
+        user: String,
+        password: Secret,
+    },
+    /// The opaque session cookie of this dialect.
+    Cookie(&'static str, Secret),
+    /// Something was sent that cannot be read.
+    Unreadable(Why),
+}
+
+/// By what somebody is signed in.
+#[derive(Clone, Debug)]
+pub enum Via {
+    Session(SessionId),
+    Basic,
+    /// The key's id and, if it has them, its own narrower permissions.
+    ApiKey(String, Option<Permissions>),
+}
+
+#[derive(Clone, Debug)]
+enum Who {
+    /// The person at the machine's own command line, who owns the database file.
+    Operator,
+    Account(Arc<Account>, Via),
+}
+
+/// The first argument of every deed.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    who: Who,
+    origin: Origin,
+}
+
+impl Caller {
+    /// The command line: may do everything that keeps the house sound.
+    pub fn operator() -> Self {
+        Self { who: Who::Operator, origin: Origin::local() }
+    }
+
+    pub(super) fn account_via(account: Arc<Account>, via: Via, origin: Origin) -> Self {
+        Self { who: Who::Account(account, via), origin }
+    }
+
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub fn account_id(&self) -> Option<AccountId> {
+        match &self.who {
+            Who::Operator => None,
+            Who::Account(account, _) => Some(account.id),
+        }
+    }
+
+    /// The account that asks.
+    ///
+    /// # Errors
+    /// The operator has none.
+    pub fn account(&self) -> Result<&Arc<Account>> {
+        match &self.who {
+            Who::Operator => Err(Error::NotFound(Noun::Account)),
+            Who::Account(account, _) => Ok(account),
+        }
+    }
+
+    /// The session that asks, if one does.
+    pub fn session(&self) -> Option<SessionId> {
+        match &self.who {
+            Who::Account(_, Via::Session(id)) => Some(*id),
+            _ => None,
+        }
+    }
+
+    fn has(&self, permission: &str) -> bool {
+        match &self.who {
+            Who::Operator => true,
+            Who::Account(account, Via::ApiKey(_, Some(narrower))) => {
+                narrower.contains(permission) && account.permissions.contains(permission)
+            }
+            Who::Account(account, _) => account.permissions.contains(permission),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Forbidden`] without the permission.
+    pub fn must(&self, permission: &str) -> Result<()> {
+        if self.has(permission) {
+            Ok(())
+        } else {
+            Err(Error::Forbidden(Denied::Permission(permission.to_owned())))
+        }
+    }
+
+    /// The permissions that count now: those of the key, never more than the owner's.
+    pub fn permissions(&self) -> Permissions {
+        match &self.who {
+            Who::Operator => Permissions::all(Default::default()),
+            Who::Account(account, Via::ApiKey(_, Some(narrower))) => {
+                account.permissions.intersect(narrower)
+            }
+            Who::Account(account, _) => account.permissions.clone(),
+        }
+    }
+
+    /// Nobody edits, resets, signs out or grants what exceeds their own rights (wire rule 6).
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] when `rights` does.
+    pub fn must_cover(&self, rights: &Permissions) -> Result<()> {
+        if self.permissions().covers(rights) {
+            Ok(())
+        } else {
+            Err(Error::Forbidden(Denied::ExceedsRights))
+        }
+    }
+
+    /// Passwords, PINs, addresses, keys and sessions are for people (wire rule 18).
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for an API key.
+    pub fn must_not_be_key(&self) -> Result<()> {
+        match &self.who {
+            Who::Account(_, Via::ApiKey(..)) => Err(Error::Forbidden(Denied::ApiKey)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Core {
+    /// Finds out who sent `credential`. Live tokens and cookies are answered from memory.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for whatever is not wholly right, [`Error::Throttled`] and
+    /// [`Error::Busy`] for Basic.
+    pub async fn caller_of(
+        &self,
+        credential: Option<Credential>,
+        origin: Origin,
+    ) -> Result<Caller> {
+        let (account, via) = match credential {
+            None => return Err(Error::Unauthenticated(Why::Missing)),
+            Some(Credential::Unreadable(why)) => return Err(Error::Unauthenticated(why)),
+            Some(Credential::Token(kind, token)) => self.bearer_of_token(kind, &token).await?,
+            Some(Credential::Cookie(dialect, token)) => {
+                self.bearer_of_cookie(dialect, &token).await?
+            }
+            Some(Credential::ApiKey(key)) => self.bearer_of_key(&key).await?,
+            Some(Credential::Basic { user, password }) => {
+                self.bearer_of_basic(&user, password, &origin).await?
+            }
+        };
+        Ok(Caller::account_via(account, via, origin))
+    }
+
+    /// Asks again whether `caller` may still be served: for streams that outlive a request.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] once the session or the account has ended.
+    pub async fn caller_again(&self, caller: &Caller) -> Result<Caller> {
+        let Who::Account(account, via) = &caller.who else { return Ok(caller.clone()) };
+        let ended = || Error::Unauthenticated(Why::SessionEnded);
+        let now = self.account_of(account.id).await?.filter(|now| now.epoch == account.epoch);
+        let now = now.ok_or_else(ended)?;
+        match via {
+            Via::Session(id) => {
+                let session = self.live_session(SessionKey::Id(*id)).await?.ok_or_else(ended)?;
+                if session.expires_at <= self.clock.now() {
+                    return Err(ended());
+                }
+            }
+            Via::ApiKey(id, _) => {
+                let id = id.clone();
+                let at = self.clock.now();
+                let live = self.db.read(move |c| Ok::<_, Error>(api_keys::is_live(c, &id, at)?));
+                if !live.await? {
+                    return Err(ended());
+                }
+            }
+            Via::Basic => {
+                if now.password_mark() != account.password_mark() {
+                    return Err(ended());
+                }
+            }
+        }
+        Ok(Caller::account_via(now, via.clone(), caller.origin.clone()))
+    }
+
+    async fn bearer_of_token(
+        &self,
+        kind: TokenKind,
+        token: &Secret,
+    ) -> Result<(Arc<Account>, Via)> {
+        let claims = self.signer.read(kind, token.reveal(), self.clock.now())?;
+        let ended = || Error::Unauthenticated(Why::SessionEnded);
+        let session = self.live_session(SessionKey::Id(claims.sid)).await?.ok_or_else(ended)?;
+        if session.account != claims.uid || session.dialect != kind.audience() {
+            return Err(ended());
+        }
+        let account = self.account_of(claims.uid).await?.ok_or_else(ended)?;
+        if account.epoch != claims.epoch {
+            return Err(ended());
+        }
+        self.note_use(&session);
+        Ok((account, Via::Session(session.id)))
+    }
+
+    async fn bearer_of_cookie(&self, dialect: &str, token: &Secret) -> Result<(Arc<Account>, Via)> {
+        let ended = || Error::Unauthenticated(Why::SessionEnded);
+        let key = SessionKey::Cookie(TokenDigest::of(token.reveal()));
+        let session = self.live_session(key).await?.ok_or_else(ended)?;
+        if session.dialect != dialect || session.expires_at <= self.clock.now() {
+            return Err(ended());
+        }
+        let account = self.account_of(session.account).await?.ok_or_else(ended)?;
+        self.note_use(&session);
+        Ok((account, Via::Session(session.id)))
+    }
+
+    async fn bearer_of_key(&self, key: &Secret) -> Result<(Arc<Account>, Via)> {
+        let bad = || Error::Unauthenticated(Why::BadKey);
+        if !api_keys::is_well_formed(key.reveal()) {
+            return Err(bad());
+        }
+        let now = self.clock.now();
+        let found = self.api_key_of(TokenDigest::of(key.reveal())).await?.ok_or_else(bad)?;
+        if found.expires_at.is_some_and(|end| end <= now) {
+            return Err(bad());
+        }
+        let account = self.account_of(found.account).await?.ok_or_else(bad)?;
+        self.known.touch_key(&found.id, now);
+        Ok((account, Via::ApiKey(found.id.clone(), found.permissions.clone())))
+    }
+
+    /// Basic: name or e-mail + password, or `api` or the owner's name + API key (wire rule 11).
+    async fn bearer_of_basic(
+        &self,
+        user: &str,
+        password: Secret,
+        origin: &Origin,
+    ) -> Result<(Arc<Account>, Via)> {
+        if api_keys::is_well_formed(password.reveal()) {
+            let (account, via) = self.bearer_of_key(&password).await?;
+            if accounts::canonical(user) != "api" && !account.is_called(user) {
+                return Err(Error::Unauthenticated(Why::BadKey));
+            }
+            return Ok((account, via));
+        }
+        Ok((self.basic_password(user, password, origin).await?, Via::Basic))
+    }
+
+    async fn live_session(&self, key: SessionKey) -> Result<Option<Arc<LiveSession>>> {
+        if let Some(session) = self.known.session(key) {
+            return Ok(Some(session));
+        }
+        let watch = self.known.watch();
+        let now = self.clock.now();
+        let found = self.db.read(move |c| Ok::<_, Error>(sessions::live(c, key, now)?)).await?;
+        Ok(found.map(|session| {
+            let session = Arc::new(session);
+            self.known.keep_session(watch, key, &session);
+            session
+        }))
+    }
+
+    /// The active account with this id.
+    pub(super) async fn account_of(&self, id: AccountId) -> Result<Option<Arc<Account>>> {
+        if let Some(account) = self.known.account(id) {
+            return Ok(account.is_active().then_some(account));
+        }
+        let watch = self.known.watch();
+        let found = self.db.read(move |c| Ok::<_, Error>(accounts::row_by_id(c, id)?)).await?;
+        Ok(found.and_then(|account| {
+            let account = Arc::new(account);
+            self.known.keep_account(watch, &account);
+            account.is_active().then_some(account)
+        }))
+    }
+
+    async fn api_key_of(&self, digest: TokenDigest) -> Result<Option<Arc<api_keys::ApiKey>>> {
+        if let Some(key) = self.known.key(digest) {
+            return Ok(Some(key));
+        }
+        let watch = self.known.watch();
+        let found =
+            self.db.read(move |c| Ok::<_, Error>(api_keys::row_by_digest(c, digest)?)).await?;
+        Ok(found.map(|key| {
+            let key = Arc::new(key);
+            self.known.keep_key(watch, digest, &key);
+            key
+        }))
+    }
+
+    fn note_use(&self, session: &LiveSession) {
+        let now = self.clock.now();
+        let noted = session.noted_at.load(Ordering::Relaxed);
+        if now.minus(NOTE_AFTER).millis() >= noted {
+            session.noted_at.store(now.millis(), Ordering::Relaxed);
+            self.known.touch_session(session.id, now);
+        }
+    }
+}

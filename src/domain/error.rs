@@ -1,0 +1,287 @@
+//! The one error of the domain. It knows nothing of HTTP: each dialect translates it.
+
+use std::{fmt, time::Duration};
+
+use crate::db::DbError;
+
+/// What a deed can end with instead of its result.
+#[derive(Debug)]
+pub enum Error {
+    /// Nobody, or nobody we know. The reason is for the log; what the client may read is the
+    /// dialect's decision.
+    Unauthenticated(Why),
+    /// Somebody who may not do this.
+    Forbidden(Denied),
+    NotFound(Noun),
+    /// A unique value is in use.
+    Taken(Field),
+    /// The deed does not fit the present state.
+    Conflict(Clash),
+    Invalid(Field, Reason),
+    /// A one-time token, an invitation: unknown, used or too old, which are not told apart.
+    Expired(Noun),
+    /// Too many failed tries or requests from this address.
+    Throttled {
+        retry_after: Duration,
+    },
+    /// The hash queue is full.
+    Busy {
+        retry_after: Duration,
+    },
+    /// Switched off or not configured here.
+    Disabled(&'static str),
+    /// The disk is full, read-only or failing; nothing was changed.
+    Storage(DbError),
+    /// A defect of ours.
+    Internal(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why somebody is nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// No credential was sent.
+    Missing,
+    /// A credential was sent that cannot be read.
+    Malformed,
+    /// An authentication scheme that we do not speak.
+    UnknownScheme,
+    /// Wrong name, password or PIN, or an account that may not sign in.
+    WrongCredentials,
+    /// A token with a broken signature or of another house.
+    BadSignature,
+    /// A token of another kind or dialect.
+    WrongKind,
+    /// A token past its time.
+    TokenExpired,
+    /// A session that has ended, with all its tokens.
+    SessionEnded,
+    /// A refresh token that was used before.
+    RefreshReused,
+    /// An API key that is unknown, revoked or past its time.
+    BadKey,
+}
+
+/// Why somebody may not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// This permission is missing.
+    Permission(String),
+    /// An API key never may (wire rule 18).
+    ApiKey,
+    /// The other account has rights that the caller lacks (wire rule 6).
+    ExceedsRights,
+    /// One's own password is changed with the current one.
+    OwnPassword,
+    /// Registration is closed.
+    RegistrationClosed,
+    /// The first account needs the set-up token from here.
+    SetupToken,
+    /// A page elsewhere made the browser ask.
+    CrossSite,
+}
+
+/// What was not found or has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noun {
+    Account,
+    Session,
+    ApiKey,
+    Role,
+    Invitation,
+    Identity,
+    OneTimeToken,
+    Page,
+}
+
+/// The input that an error speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    Username,
+    Email,
+    DisplayName,
+    Password,
+    CurrentPassword,
+    NewPassword,
+    Pin,
+    Role,
+    Status,
+    Permissions,
+    Name,
+    Description,
+    ExpiresAt,
+    Uses,
+    Invitation,
+    Page,
+}
+
+/// What is wrong with an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Missing,
+    TooShort {
+        min: usize,
+    },
+    TooLong {
+        max: usize,
+    },
+    TooCommon,
+    /// The present password was asked for and another one came.
+    Wrong,
+    /// It names something that is not there.
+    Unknown,
+    /// What would be right, in words.
+    Form(&'static str),
+}
+
+/// What the present state forbids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clash {
+    LastAdmin,
+    Oneself,
+    RoleInUse,
+    BuiltInRole,
+    SetupDone,
+    LastWayIn,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unauthenticated(why) => write!(f, "not signed in: {why:?}"),
+            Self::Forbidden(denied) => write!(f, "{denied}"),
+            Self::NotFound(noun) => write!(f, "no such {noun}"),
+            Self::Taken(field) => write!(f, "{field} is already in use"),
+            Self::Conflict(clash) => write!(f, "{clash}"),
+            Self::Invalid(field, reason) => write!(f, "{field} {reason}"),
+            Self::Expired(noun) => write!(f, "the {noun} is not valid or no longer valid"),
+            Self::Throttled { retry_after } => {
+                write!(
+                    f,
+                    "too many tries from this address; try again in {} s",
+                    retry_after.as_secs()
+                )
+            }
+            Self::Busy { .. } => write!(f, "many people are signing in; try again in a moment"),
+            Self::Disabled(feature) => write!(f, "{feature} is not set up here"),
+            Self::Storage(error) => write!(f, "{error}"),
+            Self::Internal(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Permission(name) => write!(f, "this needs the permission {name}"),
+            Self::ApiKey => write!(f, "an API key may not do this; sign in instead"),
+            Self::ExceedsRights => write!(f, "this would exceed your own rights"),
+            Self::OwnPassword => {
+                write!(f, "change your own password with the current one, at /api/v1/user/password")
+            }
+            Self::RegistrationClosed => write!(f, "Registration is closed"),
+            Self::SetupToken => write!(
+                f,
+                "the first account needs the set-up token that the server printed at its start"
+            ),
+            Self::CrossSite => write!(f, "requests from other sites are refused"),
+        }
+    }
+}
+
+impl fmt::Display for Noun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Account => "account",
+            Self::Session => "session",
+            Self::ApiKey => "API key",
+            Self::Role => "role",
+            Self::Invitation => "invitation",
+            Self::Identity => "linked identity",
+            Self::OneTimeToken => "link",
+            Self::Page => "page",
+        })
+    }
+}
+
+impl Field {
+    /// The name that the field has in requests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Username => "username",
+            Self::Email => "email",
+            Self::DisplayName => "display_name",
+            Self::Password => "password",
+            Self::CurrentPassword => "current_password",
+            Self::NewPassword => "new_password",
+            Self::Pin => "pin",
+            Self::Role => "role",
+            Self::Status => "status",
+            Self::Permissions => "permissions",
+            Self::Name => "name",
+            Self::Description => "description",
+            Self::ExpiresAt => "expires_at",
+            Self::Uses => "uses",
+            Self::Invitation => "invitation",
+            Self::Page => "page",
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => write!(f, "is required"),
+            Self::TooShort { min } => write!(f, "must have at least {min} characters"),
+            Self::TooLong { max } => write!(f, "must have at most {max} characters"),
+            Self::TooCommon => write!(f, "is among the most common passwords; choose another"),
+            Self::Wrong => write!(f, "is not right"),
+            Self::Unknown => write!(f, "names something that does not exist"),
+            Self::Form(rule) => f.write_str(rule),
+        }
+    }
+}
+
+impl fmt::Display for Clash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LastAdmin => "the last active admin must remain",
+            Self::Oneself => "you cannot disable, demote or delete your own account",
+            Self::RoleInUse => "the role is in use",
+            Self::BuiltInRole => "a built-in role cannot be changed or deleted",
+            Self::SetupDone => "set-up is done: an account exists",
+            Self::LastWayIn => "this is the account's last way to sign in",
+        })
+    }
+}
+
+impl From<DbError> for Error {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Unique(column) => match column.as_str() {
+                "accounts.username_key" => Self::Taken(Field::Username),
+                "accounts.email" => Self::Taken(Field::Email),
+                "roles.name" => Self::Taken(Field::Name),
+                _ => Self::Internal(Box::new(DbError::Unique(column))),
+            },
+            DbError::Storage(_) => Self::Storage(error),
+            DbError::Missing | DbError::Driver(_) => Self::Internal(Box::new(error)),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        DbError::from(error).into()
+    }
+}
+
+/// What a deed gives.
+pub type Result<T> = std::result::Result<T, Error>;

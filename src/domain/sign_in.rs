@@ -1,0 +1,476 @@
+//! The one way in, for all dialects.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::{
+    Core, Timestamp,
+    accounts::{self, Account, AccountId, Email, Username, canonical},
+    caller::{Caller, Origin},
+    error::{Error, Field, Reason, Result, Why},
+    events::{Event, EventKind},
+    known::RightBasic,
+    passwords::Place,
+    secret::{Secret, keyed_digest},
+    sessions::{self, Carried, Carrier},
+};
+
+/// A right Basic credential is remembered this long, so that clients which send it with every
+/// request pay for Argon2 once.
+const BASIC_REMEMBERED: Duration = Duration::from_secs(300);
+const PIN_WINDOW: Duration = Duration::from_secs(3600);
+const PIN_FAILURES: i64 = 10;
+const PIN_DAY: Duration = Duration::from_secs(24 * 3600);
+const PIN_LOCKS: i64 = 3;
+/// A name that is nobody's stands in the log up to this length, in characters.
+const SHOWN_NAME: usize = 32;
+
+/// What somebody proves themself with.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    Password(Secret),
+    Pin(Secret),
+}
+
+/// A knock at the gate.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// Name or e-mail.
+    pub who: String,
+    pub proof: Proof,
+    pub carrier: Carrier,
+    pub origin: Origin,
+}
+
+/// Somebody who came in.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    pub account: Arc<Account>,
+    pub carried: Carried,
+}
+
+/// Wrong PINs of one account (wire rule 9).
+#[derive(Clone, Copy)]
+struct PinGuard {
+    window_started_at: Timestamp,
+    failures: i64,
+    locked_until: Timestamp,
+    day_started_at: Timestamp,
+    locks: i64,
+}
+
+impl PinGuard {
+    fn new(now: Timestamp) -> Self {
+        Self {
+            window_started_at: now,
+            failures: 0,
+            locked_until: Timestamp::from_millis(0),
+            day_started_at: now,
+            locks: 0,
+        }
+    }
+
+    fn is_locked(&self, now: Timestamp) -> bool {
+        now < self.locked_until
+    }
+
+    /// One more wrong PIN; whether this one locks it. Ten within an hour lock for an hour, the
+    /// third lock within a day until a password sign-in.
+    fn fail(&mut self, now: Timestamp) -> bool {
+        if now >= self.window_started_at.plus(PIN_WINDOW) {
+            self.window_started_at = now;
+            self.failures = 0;
+        }
+        if now >= self.day_started_at.plus(PIN_DAY) {
+            self.day_started_at = now;
+            self.locks = 0;
+        }
+        self.failures += 1;
+        if self.failures < PIN_FAILURES {
+            return false;
+        }
+        self.failures = 0;
+        self.locks += 1;
+        let forever = Timestamp::from_millis(i64::MAX);
+        self.locked_until = if self.locks >= PIN_LOCKS { forever } else { now.plus(PIN_WINDOW) };
+        true
+    }
+}
+
+// Rows
+
+fn pin_guard(connection: &Connection, id: AccountId) -> rusqlite::Result<Option<PinGuard>> {
+    connection
+        .prepare_cached(
+            "SELECT window_started_at, failures, locked_until, day_started_at, locks
+             FROM pin_guards WHERE account_id = ?1",
+        )?
+        .query_row([id], |row| {
+            Ok(PinGuard {
+                window_started_at: row.get(0)?,
+                failures: row.get(1)?,
+                locked_until: row.get(2)?,
+                day_started_at: row.get(3)?,
+                locks: row.get(4)?,
+            })
+        })
+        .optional()
+}
+
+fn put_pin_guard(transaction: &Transaction<'_>, id: AccountId, guard: PinGuard) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO pin_guards
+                 (account_id, window_started_at, failures, locked_until, day_started_at, locks)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (account_id) DO UPDATE SET window_started_at = ?2, failures = ?3,
+                 locked_until = ?4, day_started_at = ?5, locks = ?6",
+        )?
+        .execute(params![
+            id,
+            guard.window_started_at,
+            guard.failures,
+            guard.locked_until,
+            guard.day_started_at,
+            guard.locks
+        ])?;
+    Ok(())
+}
+
+/// A password sign-in or a new PIN ends a lock.
+pub(super) fn forget_wrong_pins(transaction: &Transaction<'_>, id: AccountId) -> Result<()> {
+    transaction.prepare_cached("DELETE FROM pin_guards WHERE account_id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+// Deeds
+
+impl Core {
+    /// Throttle, account, proof, active, and only then a session: the same story for everyone,
+    /// at the same cost for a name that is nobody's.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`], [`Error::Busy`], or [`Error::Unauthenticated`] for everything that
+    /// is not right.
+    pub async fn sign_in(&self, knock: SignIn) -> Result<SignedIn> {
+        let SignIn { who, proof, carrier, origin } = knock;
+        self.throttle.check(origin.subject())?;
+        let place = self.hasher.place()?;
+        let reservation = self.throttle.reserve(origin.subject()).await?;
+        let proven = match &proof {
+            Proof::Password(password) => self.prove_password(&place, &who, password).await,
+            Proof::Pin(pin) => self.prove_pin(&place, &who, pin, &origin).await,
+        };
+        let account = match proven {
+            Ok(Ok(account)) => account,
+            Ok(Err(whose)) => {
+                reservation.failed();
+                self.events.note_failure(self.failure(whose, &who, &origin));
+                return Err(Error::Unauthenticated(Why::WrongCredentials));
+            }
+            Err(trouble) => {
+                reservation.succeeded();
+                return Err(trouble);
+            }
+        };
+        reservation.succeeded();
+        let new_hash = match &proof {
+            Proof::Password(password) => self.better_hash(&place, &account, password).await?,
+            Proof::Pin(_) => None,
+        };
+        self.let_in(account, carrier, &proof, &origin, new_hash).await
+    }
+
+    async fn let_in(
+        &self,
+        account: Account,
+        carrier: Carrier,
+        proof: &Proof,
+        origin: &Origin,
+        new_hash: Option<String>,
+    ) -> Result<SignedIn> {
+        let method = match proof {
+            Proof::Password(_) => "password",
+            Proof::Pin(_) => "pin",
+        };
+        let (opening, carried) = self.open_session(&account, carrier, method, origin)?;
+        let event = Event::from_origin(EventKind::SignedIn, origin, self.clock.now());
+        let event = event.by(account.id).about(method);
+        let id = account.id;
+        let account = self
+            .deed(move |transaction, now| {
+                // Between proof and here somebody may have disabled it or changed its password.
+                if !accounts::unchanged(transaction, &account)? {
+                    return Err(Error::Unauthenticated(Why::WrongCredentials));
+                }
+                accounts::note_sign_in(transaction, id, new_hash.as_deref(), now)?;
+                if method == "password" {
+                    forget_wrong_pins(transaction, id)?;
+                }
+                sessions::insert(transaction, &opening)?;
+                event.append(transaction)?;
+                accounts::must_exist(transaction, id)
+            })
+            .await?;
+        self.known.forget(id);
+        Ok(SignedIn { account: Arc::new(account), carried })
+    }
+
+    /// `Err` holds whose password it was not, if anybody's.
+    async fn prove_password(
+        &self,
+        place: &Place,
+        who: &str,
+        password: &Secret,
+    ) -> Result<std::result::Result<Account, Option<AccountId>>> {
+        let login = who.to_owned();
+        let found = self
+            .db
+            .read(move |connection| Ok::<_, Error>(accounts::row_by_login(connection, &login)?))
+            .await?;
+        let stored = found.as_ref().and_then(|account| account.password_hash.clone());
+        let fits = self.hasher.verify(place, password.clone(), stored).await?;
+        let whose = found.as_ref().map(|account| account.id);
+        Ok(found.filter(|account| fits && account.is_active()).ok_or(whose))
+    }
+
+    async fn prove_pin(
+        &self,
+        place: &Place,
+        who: &str,
+        pin: &Secret,
+        origin: &Origin,
+    ) -> Result<std::result::Result<Account, Option<AccountId>>> {
+        // One guess at a time for one name, so that parallel ones cannot outrun the counter.
+        let _turn = self.pin_turns[turn_of(who, self.pin_turns.len())].lock().await;
+        let login = who.to_owned();
+        let now = self.clock.now();
+        let found = self
+            .db
+            .read(move |connection| {
+                let Some(account) = accounts::row_by_login(connection, &login)? else {
+                    return Ok::<_, Error>(None);
+                };
+                let guard = pin_guard(connection, account.id)?;
+                Ok(Some((account, guard)))
+            })
+            .await?;
+        let within = origin.is_within(&self.settings.pin_networks);
+        let usable = found.filter(|(account, guard)| {
+            within
+                && account.is_active()
+                && account.pin_hash.is_some()
+                && !guard.is_some_and(|guard| guard.is_locked(now))
+        });
+        let id = usable.as_ref().map(|(account, _)| account.id);
+        let stored = usable.as_ref().and_then(|(account, _)| account.pin_hash.clone());
+        let peppered = self.pepper(id.unwrap_or_else(AccountId::random), pin);
+        let fits = self.hasher.verify_pin(place, peppered, stored).await?;
+        match usable {
+            Some((account, _)) if fits => Ok(Ok(account)),
+            Some((account, guard)) => {
+                self.count_wrong_pin(account.id, guard, origin).await?;
+                Ok(Err(Some(account.id)))
+            }
+            None => Ok(Err(None)),
+        }
+    }
+
+    async fn count_wrong_pin(
+        &self,
+        id: AccountId,
+        guard: Option<PinGuard>,
+        origin: &Origin,
+    ) -> Result<()> {
+        let event = Event::from_origin(EventKind::PinLocked, origin, self.clock.now()).of(id);
+        self.deed(move |transaction, now| {
+            let mut guard = guard.unwrap_or_else(|| PinGuard::new(now));
+            if guard.fail(now) {
+                event.append(transaction)?;
+            }
+            put_pin_guard(transaction, id, guard)
+        })
+        .await
+    }
+
+    /// A PIN has so few values that a stolen file alone must not be enough to try them all.
+    pub(super) fn pepper(&self, id: AccountId, pin: &Secret) -> Secret {
+        let digest = keyed_digest(&self.pin_key, &[id.uuid().as_bytes(), pin.reveal().as_bytes()]);
+        Secret::new(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+
+    async fn better_hash(
+        &self,
+        place: &Place,
+        account: &Account,
+        password: &Secret,
+    ) -> Result<Option<String>> {
+        match &account.password_hash {
+            Some(stored) if self.hasher.is_outdated(stored) => {
+                match self.hasher.hash(place, password.clone(), Field::Password).await {
+                    Ok(hash) => Ok(Some(hash)),
+                    // What bcrypt cannot hold stays as it is.
+                    Err(Error::Invalid(..)) => Ok(None),
+                    Err(other) => Err(other),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A Basic credential: from memory when it was right a moment ago, and counted once when the
+    /// same wrong one is repeated.
+    pub(super) async fn basic_password(
+        &self,
+        user: &str,
+        password: Secret,
+        origin: &Origin,
+    ) -> Result<Arc<Account>> {
+        let subject = origin.subject();
+        self.throttle.check(subject)?;
+        let name = canonical(user);
+        let digest =
+            keyed_digest(&self.basic_key, &[name.as_bytes(), password.reveal().as_bytes()]);
+        if let Some(account) = self.remembered_basic(&digest).await? {
+            return Ok(account);
+        }
+        let generation = self.known.generation();
+        let wrong_before = self.throttle.known_wrong(subject, &digest);
+        let wrong = || Error::Unauthenticated(Why::WrongCredentials);
+        if wrong_before == Some(generation) {
+            return Err(wrong());
+        }
+        let place = self.hasher.place()?;
+        let reservation = match wrong_before {
+            Some(_) => None,
+            None => Some(self.throttle.reserve(subject).await?),
+        };
+        let proven = self.prove_password(&place, user, &password).await;
+        let counted =
+            matches!(proven, Ok(Err(_))) && self.throttle.known_wrong(subject, &digest).is_none();
+        if let Some(reservation) = reservation {
+            if counted { reservation.failed() } else { reservation.succeeded() }
+        }
+        match proven? {
+            Ok(account) => {
+                let until = self.clock.now().plus(BASIC_REMEMBERED);
+                let password_mark = account.password_mark();
+                let right = RightBasic { account: account.id, password_mark, until };
+                self.known.keep_basic(digest, right);
+                Ok(Arc::new(account))
+            }
+            Err(whose) => {
+                self.throttle.remember_wrong(subject, digest, generation);
+                if counted {
+                    self.events.note_failure(self.failure(whose, user, origin));
+                }
+                Err(wrong())
+            }
+        }
+    }
+
+    async fn remembered_basic(&self, digest: &[u8; 32]) -> Result<Option<Arc<Account>>> {
+        let Some(right) = self.known.basic(digest) else { return Ok(None) };
+        if self.clock.now() < right.until {
+            let account = self.account_of(right.account).await?;
+            if let Some(account) =
+                account.filter(|account| account.password_mark() == right.password_mark)
+            {
+                return Ok(Some(account));
+            }
+        }
+        self.known.drop_basic(digest);
+        Ok(None)
+    }
+
+    /// Asks an account for its present password before something that matters; an account that
+    /// has none is not asked. Wrong ones count for the throttle.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for `current_password`, [`Error::Throttled`], [`Error::Busy`].
+    pub(super) async fn must_know_password(
+        &self,
+        caller: &Caller,
+        current: Option<Secret>,
+    ) -> Result<()> {
+        let id = caller.account()?.id;
+        let account = self.db.read(move |connection| accounts::must_exist(connection, id)).await?;
+        let Some(stored) = account.password_hash else { return Ok(()) };
+        let Some(current) = current else {
+            return Err(Error::Invalid(Field::CurrentPassword, Reason::Missing));
+        };
+        let subject = caller.origin().subject();
+        self.throttle.check(subject)?;
+        let place = self.hasher.place()?;
+        let reservation = self.throttle.reserve(subject).await?;
+        match self.hasher.verify(&place, current, Some(stored)).await {
+            Ok(true) => {
+                reservation.succeeded();
+                Ok(())
+            }
+            Ok(false) => {
+                reservation.failed();
+                let event = Event::new(EventKind::LoginFailure, caller, self.clock.now());
+                self.events.note_failure(event.about("wrong current password"));
+                Err(Error::Invalid(Field::CurrentPassword, Reason::Wrong))
+            }
+            Err(trouble) => {
+                reservation.succeeded();
+                Err(trouble)
+            }
+        }
+    }
+
+    /// People type passwords into the name field: a name that is nobody's is told only if it
+    /// could be one.
+    fn failure(&self, whose: Option<AccountId>, who: &str, origin: &Origin) -> Event {
+        let event = Event::from_origin(EventKind::LoginFailure, origin, self.clock.now());
+        match whose {
+            Some(id) => event.of(id),
+            None if who.chars().count() > SHOWN_NAME => event,
+            None if Username::parse(who, None).is_ok() || Email::parse(who).is_ok() => {
+                event.about(who)
+            }
+            None => event,
+        }
+    }
+}
+
+fn turn_of(who: &str, turns: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    canonical(who).hash(&mut hasher);
+    usize::try_from(hasher.finish() % turns.max(1) as u64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_wrong_pins_lock_for_an_hour_and_the_third_lock_stays() {
+        let mut now = Timestamp::from_seconds(1_000_000);
+        let mut guard = PinGuard::new(now);
+        for lock in 1..=PIN_LOCKS {
+            assert!((1..PIN_FAILURES).all(|_| !guard.fail(now)));
+            assert!(guard.fail(now) && guard.is_locked(now));
+            now = now.plus(PIN_WINDOW);
+            assert_eq!(guard.is_locked(now), lock == PIN_LOCKS);
+        }
+    }
+
+    #[test]
+    fn wrong_pins_of_different_hours_do_not_add_up() {
+        let mut now = Timestamp::from_seconds(1_000_000);
+        let mut guard = PinGuard::new(now);
+        for _ in 0..5 {
+            assert!((1..PIN_FAILURES).all(|_| !guard.fail(now)));
+            now = now.plus(PIN_WINDOW);
+        }
+        assert!(!guard.is_locked(now));
+    }
+}

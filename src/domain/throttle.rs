@@ -1,0 +1,422 @@
+//! Failed tries and requests by client address: both in bounded memory, both by a clock that
+//! never jumps.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    Clock,
+    error::{Error, Result},
+};
+
+/// Entries kept for each of the two maps: about 2 MB at the most.
+const MAX_ENTRIES: usize = 16_384;
+
+/// `throttle.max_attempts` and `window_seconds`, `rate_limit.requests_per_second` and `burst`.
+#[derive(Clone, Copy, Debug)]
+pub struct ThrottlePolicy {
+    /// Failed tries in one window; 0 switches the throttle off.
+    pub max_attempts: u32,
+    pub window: Duration,
+    /// 0 switches the bucket off.
+    pub requests_per_second: u32,
+    pub burst: u32,
+}
+
+/// A client as the throttle sees it: one IPv4 address or one IPv6 /64, since a household or a
+/// cheap server has a whole /64 to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Subject(IpAddr);
+
+impl Subject {
+    pub fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+            v4 => v4,
+        })
+    }
+
+    /// The address, or the first of the /64.
+    pub fn address(self) -> IpAddr {
+        self.0
+    }
+}
+
+/// A credential that failed, by its keyed digest, and how often accounts had changed when it did.
+#[derive(Clone, Copy)]
+struct KnownWrong {
+    digest: [u8; 32],
+    generation: u64,
+}
+
+struct Window {
+    ends: Duration,
+    failures: u32,
+    in_flight: u32,
+    wrong: Vec<KnownWrong>,
+    freed: Arc<Notify>,
+}
+
+#[derive(Clone, Copy)]
+struct Bucket {
+    tokens: f64,
+    filled: Duration,
+}
+
+struct Inner {
+    policy: ThrottlePolicy,
+    clock: Clock,
+    windows: Mutex<HashMap<Subject, Window>>,
+    buckets: Mutex<HashMap<Subject, Bucket>>,
+}
+
+#[derive(Clone)]
+pub struct Throttle(Arc<Inner>);
+
+/// One try under way. It counts as failed unless [`Reservation::succeeded`] is called, also when
+/// the client hangs up: otherwise hanging up early would make guesses free.
+pub struct Reservation {
+    throttle: Throttle,
+    subject: Subject,
+    counts: bool,
+}
+
+/// Who is being throttled, for an admin.
+#[derive(Clone, Copy, Debug)]
+pub struct Throttled {
+    pub subject: Subject,
+    pub attempts: u32,
+    pub blocked: bool,
+}
+
+impl Throttle {
+    pub fn new(policy: ThrottlePolicy, clock: Clock) -> Self {
+        Self(Arc::new(Inner {
+            policy,
+            clock,
+            windows: Mutex::new(HashMap::new()),
+            buckets: Mutex::new(HashMap::new()),
+        }))
+    }
+
+    pub fn policy(&self) -> ThrottlePolicy {
+        self.0.policy
+    }
+
+    /// One request from the bucket.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`] when it is empty.
+    pub fn request(&self, subject: Subject) -> Result<()> {
+        let rate = f64::from(self.0.policy.requests_per_second);
+        if rate == 0.0 {
+            return Ok(());
+        }
+        let burst = f64::from(self.0.policy.burst);
+        let now = self.0.clock.ticks();
+        let mut buckets = lock(&self.0.buckets);
+        if buckets.len() >= MAX_ENTRIES && !buckets.contains_key(&subject) {
+            make_room(&mut buckets, |bucket| {
+                bucket.tokens + now.saturating_sub(bucket.filled).as_secs_f64() * rate >= burst
+            });
+        }
+        let bucket = buckets.entry(subject).or_insert(Bucket { tokens: burst, filled: now });
+        let gained = now.saturating_sub(bucket.filled).as_secs_f64() * rate;
+        bucket.tokens = (bucket.tokens + gained).min(burst);
+        bucket.filled = now;
+        if bucket.tokens >= 1.0 {
+            bucket.tokens -= 1.0;
+            return Ok(());
+        }
+        let wait = Duration::from_secs_f64((1.0 - bucket.tokens) / rate);
+        Err(Error::Throttled { retry_after: wait.max(Duration::from_secs(1)) })
+    }
+
+    /// Whether this address may try at all.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`] until its window ends.
+    pub fn check(&self, subject: Subject) -> Result<()> {
+        let now = self.0.clock.ticks();
+        match lock(&self.0.windows).get(&subject) {
+            Some(window) => self.refuse_if_full(window, now),
+            None => Ok(()),
+        }
+    }
+
+    fn refuse_if_full(&self, window: &Window, now: Duration) -> Result<()> {
+        let full = window.failures >= self.0.policy.max_attempts && now < window.ends;
+        if full && self.0.policy.max_attempts > 0 {
+            let left = window.ends.saturating_sub(now);
+            return Err(Error::Throttled { retry_after: Duration::from_secs(ceil_seconds(left)) });
+        }
+        Ok(())
+    }
+
+    /// Reserves a try before anything is hashed. When as many are under way as may still fail,
+    /// it waits for one of them, so that parallel guesses do not slip through and a household
+    /// that signs in at once is not refused.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`] until the window ends.
+    pub async fn reserve(&self, subject: Subject) -> Result<Reservation> {
+        if self.0.policy.max_attempts == 0 {
+            return Ok(Reservation { throttle: self.clone(), subject, counts: false });
+        }
+        loop {
+            let freed = {
+                let now = self.0.clock.ticks();
+                let mut windows = lock(&self.0.windows);
+                let window = self.window(&mut windows, subject, now);
+                self.refuse_if_full(window, now)?;
+                if window.failures + window.in_flight < self.0.policy.max_attempts {
+                    window.in_flight += 1;
+                    return Ok(Reservation { throttle: self.clone(), subject, counts: true });
+                }
+                Arc::clone(&window.freed).notified_owned()
+            };
+            freed.await;
+        }
+    }
+
+    fn window<'a>(
+        &self,
+        windows: &'a mut HashMap<Subject, Window>,
+        subject: Subject,
+        now: Duration,
+    ) -> &'a mut Window {
+        if windows.len() >= MAX_ENTRIES && !windows.contains_key(&subject) {
+            make_room(windows, |window| window.in_flight == 0 && now >= window.ends);
+        }
+        let window = windows.entry(subject).or_insert_with(|| Window {
+            ends: Duration::ZERO,
+            failures: 0,
+            in_flight: 0,
+            wrong: Vec::new(),
+            freed: Arc::new(Notify::new()),
+        });
+        if now >= window.ends {
+            window.failures = 0;
+            window.wrong.clear();
+        }
+        window
+    }
+
+    /// Remembers a wrong Basic credential, so that a forgotten phone which repeats it counts once.
+    pub fn remember_wrong(&self, subject: Subject, digest: [u8; 32], generation: u64) {
+        let limit = self.0.policy.max_attempts as usize;
+        if let Some(window) = lock(&self.0.windows).get_mut(&subject) {
+            window.wrong.retain(|known| known.digest != digest);
+            if window.wrong.len() < limit.min(16) {
+                window.wrong.push(KnownWrong { digest, generation });
+            }
+        }
+    }
+
+    /// Whether this credential has failed in this window, and the generation of that failure.
+    pub fn known_wrong(&self, subject: Subject, digest: &[u8; 32]) -> Option<u64> {
+        let now = self.0.clock.ticks();
+        let windows = lock(&self.0.windows);
+        let window = windows.get(&subject).filter(|window| now < window.ends)?;
+        window.wrong.iter().find(|known| known.digest == *digest).map(|known| known.generation)
+    }
+
+    /// Everybody with failures in a window that lasts.
+    pub fn list(&self) -> Vec<Throttled> {
+        let now = self.0.clock.ticks();
+        let max = self.0.policy.max_attempts;
+        lock(&self.0.windows)
+            .iter()
+            .filter(|(_, window)| window.failures > 0 && now < window.ends)
+            .map(|(subject, window)| Throttled {
+                subject: *subject,
+                attempts: window.failures,
+                blocked: max > 0 && window.failures >= max,
+            })
+            .collect()
+    }
+
+    /// Forgets the failures of one address; `false` when there were none.
+    pub fn clear(&self, subject: Subject) -> bool {
+        let now = self.0.clock.ticks();
+        let mut windows = lock(&self.0.windows);
+        let Some(window) = windows.get_mut(&subject) else { return false };
+        let counted = window.failures > 0 && now < window.ends;
+        window.failures = 0;
+        window.wrong.clear();
+        window.freed.notify_waiters();
+        counted
+    }
+
+    fn settle(&self, subject: Subject, failed: bool) {
+        let now = self.0.clock.ticks();
+        let mut windows = lock(&self.0.windows);
+        let Some(window) = windows.get_mut(&subject) else { return };
+        window.in_flight = window.in_flight.saturating_sub(1);
+        if failed {
+            if now >= window.ends {
+                window.failures = 0;
+                window.wrong.clear();
+                window.ends = now + self.0.policy.window;
+            }
+            window.failures += 1;
+        }
+        window.freed.notify_waiters();
+        if window.in_flight == 0 && window.failures == 0 {
+            windows.remove(&subject);
+        }
+    }
+}
+
+impl Reservation {
+    /// The credential was right (or its owner hid nothing new by it): the try does not count.
+    pub fn succeeded(mut self) {
+        self.settle(false);
+    }
+
+    /// The try failed; the same as dropping it, said aloud.
+    pub fn failed(mut self) {
+        self.settle(true);
+    }
+
+    fn settle(&mut self, failed: bool) {
+        if std::mem::take(&mut self.counts) {
+            self.throttle.settle(self.subject, failed);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.settle(true);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn ceil_seconds(span: Duration) -> u64 {
+    (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
+}
+
+/// Drops what has lost its meaning; a map that is full of live entries loses some of them, which
+/// forgives a few failures and never grows.
+fn make_room<V>(map: &mut HashMap<Subject, V>, is_over: impl Fn(&V) -> bool) {
+    map.retain(|_, value| !is_over(value));
+    if map.len() >= MAX_ENTRIES {
+        let some: Vec<Subject> = map.keys().take(MAX_ENTRIES / 16).copied().collect();
+        for subject in some {
+            map.remove(&subject);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+
+    fn throttle(max_attempts: u32) -> (Throttle, Clock) {
+        let clock = Clock::fixed(Timestamp::from_seconds(1_000_000));
+        let policy = ThrottlePolicy {
+            max_attempts,
+            window: Duration::from_secs(300),
+            requests_per_second: 20,
+            burst: 60,
+        };
+        (Throttle::new(policy, clock.clone()), clock)
+    }
+
+    fn subject(text: &str) -> Subject {
+        Subject::of(text.parse().expect("an address"))
+    }
+
+    #[tokio::test]
+    async fn the_sixth_try_is_refused_until_the_window_ends() {
+        let (throttle, clock) = throttle(5);
+        let me = subject("192.0.2.1");
+        for _ in 0..5 {
+            throttle.reserve(me).await.expect("a try").failed();
+            clock.advance(Duration::from_secs(10));
+        }
+        let Err(Error::Throttled { retry_after }) = throttle.reserve(me).await else {
+            panic!("not refused")
+        };
+        assert_eq!(
+            retry_after,
+            Duration::from_secs(250),
+            "the window began with the first failure"
+        );
+        assert!(throttle.reserve(subject("192.0.2.2")).await.is_ok(), "others are not refused");
+        clock.advance(Duration::from_secs(250));
+        throttle.reserve(me).await.expect("the window has ended").succeeded();
+    }
+
+    #[tokio::test]
+    async fn success_does_not_reset_the_window() {
+        let (throttle, _) = throttle(2);
+        let me = subject("192.0.2.1");
+        throttle.reserve(me).await.expect("a try").failed();
+        throttle.reserve(me).await.expect("a try").succeeded();
+        throttle.reserve(me).await.expect("a try").failed();
+        assert!(throttle.check(me).is_err());
+    }
+
+    #[tokio::test]
+    async fn parallel_tries_wait_and_do_not_slip_through() {
+        let (throttle, _) = throttle(2);
+        let me = subject("192.0.2.1");
+        let first = throttle.reserve(me).await.expect("a try");
+        let second = throttle.reserve(me).await.expect("a try");
+        let third = tokio::spawn({
+            let throttle = throttle.clone();
+            async move { throttle.reserve(me).await.map(Reservation::succeeded) }
+        });
+        tokio::task::yield_now().await;
+        assert!(!third.is_finished());
+        first.failed();
+        drop(second);
+        assert!(third.await.expect("no panic").is_err(), "a dropped try counts as failed");
+    }
+
+    #[test]
+    fn an_ipv6_household_is_one_subject() {
+        assert_eq!(subject("2001:db8:1:2::1"), subject("2001:db8:1:2:ffff::9"));
+        assert_ne!(subject("2001:db8:1:2::1"), subject("2001:db8:1:3::1"));
+        assert_eq!(subject("::ffff:192.0.2.1"), subject("192.0.2.1"));
+    }
+
+    #[tokio::test]
+    async fn maps_stay_bounded_under_invented_addresses() {
+        let (throttle, _) = throttle(5);
+        for number in 0..3 * MAX_ENTRIES as u32 {
+            let invented = Subject(IpAddr::from(number.to_be_bytes()));
+            throttle.reserve(invented).await.expect("a try").failed();
+            throttle.request(invented).expect("a request");
+        }
+        assert!(lock(&throttle.0.windows).len() <= MAX_ENTRIES);
+        assert!(lock(&throttle.0.buckets).len() <= MAX_ENTRIES);
+    }
+
+    #[test]
+    fn the_bucket_holds_a_burst_and_refills() {
+        let (throttle, clock) = throttle(5);
+        let me = subject("192.0.2.1");
+        for _ in 0..60 {
+            throttle.request(me).expect("within the burst");
+        }
+        assert!(throttle.request(me).is_err());
+        clock.advance(Duration::from_secs(1));
+        for _ in 0..20 {
+            throttle.request(me).expect("refilled");
+        }
+        assert!(throttle.request(me).is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! What the house does by itself: noticing other processes, writing bookkeeping together, and
+//! forgetting what is over. Writes nothing when there is nothing to write.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Core, accounts, api_keys, error::Result, invitations, letters, sessions};
+
+const LOOK: Duration = Duration::from_millis(250);
+const FAILURES_EVERY: u32 = 4;
+const TOUCHES_EVERY: u32 = 240;
+const SWEEP_EVERY: u32 = 4 * 3600;
+const KEPT_REVOKED: Duration = Duration::from_secs(400 * 24 * 3600);
+const KEPT_INVITATIONS: Duration = Duration::from_secs(90 * 24 * 3600);
+
+impl Core {
+    /// Runs until the process ends. A failure is told and the round goes on: a full disk may be
+    /// empty again in an hour.
+    pub async fn upkeep(self, tell: impl Fn(&str) + Send + 'static) {
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut round: u32 = 0;
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.round(round).await {
+                // Once a minute is enough to be noticed.
+                if round.is_multiple_of(TOUCHES_EVERY) {
+                    tell(&format!("upkeep: {error}"));
+                }
+            }
+            round = round.wrapping_add(1);
+        }
+    }
+
+    async fn round(&self, round: u32) -> Result<()> {
+        self.notice_others().await?;
+        if round.is_multiple_of(FAILURES_EVERY) {
+            self.write_failures().await?;
+        }
+        if round.is_multiple_of(TOUCHES_EVERY) {
+            self.write_touches().await?;
+        }
+        if round.is_multiple_of(SWEEP_EVERY) {
+            self.sweep().await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what it knows when another process has written.
+    pub async fn notice_others(&self) -> Result<()> {
+        if self.db.changed_elsewhere().await? {
+            self.known.forget_all();
+            self.events.ring();
+        }
+        Ok(())
+    }
+
+    /// Writes what waits: at the end of the process too.
+    pub async fn settle(&self) -> Result<()> {
+        self.write_failures().await?;
+        self.write_touches().await
+    }
+
+    async fn write_failures(&self) -> Result<()> {
+        let failures = self.events.take_failures(self.clock.now());
+        if failures.is_empty() {
+            return Ok(());
+        }
+        self.deed(move |transaction, _| {
+            failures.iter().try_for_each(|event| event.append(transaction))
+        })
+        .await
+    }
+
+    async fn write_touches(&self) -> Result<()> {
+        let touches = self.known.take_touches();
+        if touches.sessions.is_empty() && touches.keys.is_empty() {
+            return Ok(());
+        }
+        self.db
+            .write(move |transaction| {
+                for (id, at) in touches.sessions {
+                    sessions::note_use(transaction, id, at)?;
+                }
+                for (id, at) in touches.keys {
+                    api_keys::note_use(transaction, &id, at)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Deletes what nobody can use any more.
+    pub async fn sweep(&self) -> Result<()> {
+        let now = self.clock.now();
+        let kept_events = self.settings.events_kept;
+        self.db
+            .write(move |transaction| {
+                sessions::sweep(transaction, now)?;
+                accounts::sweep_pending(transaction, now)?;
+                letters::sweep(transaction, now)?;
+                invitations::sweep(transaction, now.minus(KEPT_INVITATIONS))?;
+                api_keys::sweep(transaction, now.minus(KEPT_REVOKED))?;
+                super::events::sweep(transaction, now.minus(kept_events))?;
+                Ok(())
+            })
+            .await
+    }
+}

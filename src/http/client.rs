@@ -1,0 +1,293 @@
+//! What a request says about where it comes from, believed only as far as it may be.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::OnceLock,
+};
+
+use ipnet::IpNet;
+use poem::{
+    Addr, Request,
+    http::{HeaderMap, Method, header},
+};
+
+use crate::domain::{caller::Origin, secret::Secret};
+
+/// Headers by which proxies tell of the client. From a peer that is not trusted they change
+/// nothing but suspicion.
+const FORWARDING: [&str; 5] =
+    ["x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "x-forwarded-proto"];
+
+/// What of the configuration decides whom to believe.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// `scheme://host[:port]`, and the path below it if any.
+    pub public_url: Option<String>,
+    pub trusted_proxies: Vec<IpNet>,
+    /// Lower-case origins besides our own.
+    pub allowed_origins: Vec<String>,
+}
+
+/// What the shell found out about one request; it lies in the request's extensions.
+#[derive(Debug)]
+pub struct Facts {
+    pub request_id: String,
+    pub origin: Origin,
+    /// The client came by https, or a trusted proxy says so.
+    pub secure: bool,
+    /// The name of the account that asks, for the access log; set by whoever finds out.
+    pub user: OnceLock<String>,
+}
+
+impl Facts {
+    pub fn of(request: &Request, surroundings: &Surroundings, request_id: String) -> Self {
+        let peer = match request.remote_addr().0 {
+            Addr::SocketAddr(address) => Some(address.ip().to_canonical()),
+            _ => None,
+        };
+        let trusted = peer.is_some_and(|peer| within(&surroundings.trusted_proxies, peer));
+        let headers = request.headers();
+        let forwarded = FORWARDING.iter().any(|name| headers.contains_key(*name));
+        let address = match (peer, trusted) {
+            (Some(peer), true) => Some(client_behind(headers, &surroundings.trusted_proxies, peer)),
+            _ => peer,
+        };
+        let https = request.scheme().as_str() == "https"
+            || (trusted && single(headers, "x-forwarded-proto") == Some("https"))
+            || surroundings.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+        let origin = Origin {
+            address,
+            counts_as_public: forwarded && !trusted,
+            at_home: !forwarded
+                && peer.is_some_and(is_private)
+                && host_is_home(headers, request, surroundings)
+                && own_origin(request, surroundings),
+            user_agent: text(headers, header::USER_AGENT.as_str()).unwrap_or_default().to_owned(),
+            dialect: "",
+            setup_token: text(headers, "x-setup-token").map(Secret::new),
+        };
+        Self { request_id, origin, secure: https, user: OnceLock::new() }
+    }
+
+    /// The origin as one dialect sees it.
+    pub fn origin_in(&self, dialect: &'static str) -> Origin {
+        Origin { dialect, ..self.origin.clone() }
+    }
+}
+
+fn within(networks: &[IpNet], address: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&address))
+}
+
+/// A header's only value, if it is readable; of two contradicting ones none is believed.
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok().map(str::trim),
+        _ => None,
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Walks `X-Forwarded-For` from the right, through trusted proxies only; what cannot be read
+/// ends the walk at the last hop that was.
+fn client_behind(headers: &HeaderMap, trusted: &[IpNet], peer: IpAddr) -> IpAddr {
+    let lines: Vec<&str> =
+        headers.get_all("x-forwarded-for").iter().map(|v| v.to_str().unwrap_or("?")).collect();
+    let mut client = peer;
+    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+        let Some(address) = hop_address(hop.trim()) else { return client };
+        client = address;
+        if !within(trusted, address) {
+            return client;
+        }
+    }
+    client
+}
+
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    if let Ok(address) = hop.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    hop.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip().to_canonical())
+}
+
+/// Loopback, RFC 1918, link-local and unique local addresses.
+pub fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => {
+            v6 == Ipv6Addr::LOCALHOST || v6.is_unique_local() || v6.is_unicast_link_local()
+        }
+    }
+}
+
+fn host_of<'a>(headers: &'a HeaderMap, request: &'a Request) -> Option<&'a str> {
+    match single(headers, "host") {
+        Some(host) => Some(host),
+        None if headers.contains_key("host") => None,
+        None => request.uri().authority().map(|authority| authority.as_str()),
+    }
+}
+
+/// Host and port apart, in lower case; a port that is not digits is no host at all.
+fn split_host(authority: &str) -> Option<(String, Option<u16>)> {
+    let lower = authority.to_ascii_lowercase();
+    if lower.contains(['@', '/', '\\', '?', '#', ' ']) {
+        return None;
+    }
+    let (host, port) = match lower.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            (host.to_owned(), rest)
+        }
+        None => match lower.split_once(':') {
+            Some((host, _)) => (host.to_owned(), &lower[host.len()..]),
+            None => (lower.clone(), ""),
+        },
+    };
+    match port.strip_prefix(':') {
+        Some(digits) => Some((host, Some(digits.parse().ok()?))),
+        None if port.is_empty() => Some((host, None)),
+        None => None,
+    }
+}
+
+fn host_is_home(headers: &HeaderMap, request: &Request, surroundings: &Surroundings) -> bool {
+    let Some((host, _)) = host_of(headers, request).and_then(split_host) else { return false };
+    let ours = surroundings.public_url.as_deref().and_then(host_of_url);
+    if Some(&host) == ours.as_ref() || host == "localhost" {
+        return true;
+    }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return is_private(address);
+    }
+    [".local", ".lan", ".home.arpa"].iter().any(|end| host.ends_with(end) && host.len() > end.len())
+}
+
+fn host_of_url(url: &str) -> Option<String> {
+    let authority = url.split_once("://")?.1.split('/').next()?;
+    split_host(authority).map(|(host, _)| host)
+}
+
+/// Whether a state-changing request may come from where it comes (wire rule 20). Requests of
+/// programs carry no `Origin` and no `Sec-Fetch-Site` and pass.
+pub fn may_change_state(request: &Request, surroundings: &Surroundings) -> bool {
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    safe || own_origin(request, surroundings)
+}
+
+fn own_origin(request: &Request, surroundings: &Surroundings) -> bool {
+    let headers = request.headers();
+    let allowed = match headers.get_all(header::ORIGIN).iter().count() {
+        0 => None,
+        1 => Some(single(headers, "origin").is_some_and(|o| is_ours(o, request, surroundings))),
+        _ => Some(false),
+    };
+    let site = headers.get("sec-fetch-site").map(|value| value.to_str().unwrap_or("cross-site"));
+    match (allowed, site) {
+        (Some(allowed), _) => allowed,
+        (None, Some("cross-site" | "same-site")) => false,
+        (None, _) => true,
+    }
+}
+
+fn is_ours(origin: &str, request: &Request, surroundings: &Surroundings) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let scheme = scheme.to_ascii_lowercase();
+    let Some((host, port)) = split_host(authority) else { return false };
+    let default = if scheme == "https" { 443 } else { 80 };
+    if !["http", "https"].contains(&scheme.as_str()) {
+        return false;
+    }
+    let wanted = (host, port.unwrap_or(default));
+    let same_place = |url: &str| {
+        let Some((other, rest)) = url.split_once("://") else { return false };
+        let place = rest.split('/').next().and_then(split_host);
+        other == scheme
+            && place.is_some_and(|(host, port)| (host, port.unwrap_or(default)) == wanted)
+    };
+    if surroundings.public_url.iter().chain(&surroundings.allowed_origins).any(|u| same_place(u)) {
+        return true;
+    }
+    // Our own host as the browser sees it. Behind a proxy that ends https the scheme that we see
+    // is not the browser's, so the host alone decides, with either scheme's port.
+    let own = host_of(request.headers(), request).and_then(split_host);
+    own.is_some_and(|(host, port)| (host, port.unwrap_or(default)) == wanted)
+}
+
+/// The values of all cookies with this name, from however many headers.
+pub fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, value.parse().expect("a header value"));
+        }
+        map
+    }
+
+    fn nets(list: &[&str]) -> Vec<IpNet> {
+        list.iter().map(|text| text.parse().expect("a network")).collect()
+    }
+
+    #[test]
+    fn forwarded_hops_are_walked_from_the_right_through_trusted_ones() {
+        let trusted = nets(&["10.0.0.0/8", "192.0.2.1/32"]);
+        let peer: IpAddr = "10.0.0.1".parse().expect("an address");
+        for (lines, client) in [
+            (vec!["203.0.113.7"], "203.0.113.7"),
+            (vec!["6.6.6.6, 203.0.113.7"], "203.0.113.7"),
+            (vec!["6.6.6.6", "203.0.113.7, 192.0.2.1"], "203.0.113.7"),
+            (vec!["203.0.113.7:4711"], "203.0.113.7"),
+            (vec!["[2001:db8::1]:4711"], "2001:db8::1"),
+            (vec!["6.6.6.6, nonsense, 192.0.2.1"], "192.0.2.1"),
+            (vec![""], "10.0.0.1"),
+            (vec!["10.0.0.9"], "10.0.0.9"),
+        ] {
+            let pairs: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
+            let found = client_behind(&headers(&pairs), &trusted, peer);
+            assert_eq!(found.to_string(), client, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_ports_come_apart_or_not_at_all() {
+        for (text, host, port) in [
+            ("Example.ORG", "example.org", None),
+            ("example.org:8080", "example.org", Some(8080)),
+            ("[::1]:80", "::1", Some(80)),
+            ("[::1]", "::1", None),
+        ] {
+            assert_eq!(split_host(text), Some((host.to_owned(), port)), "{text}");
+        }
+        for bad in ["user@host", "host:port", "host:99999", "[::1", "a/b", "a\\b", "a b", "[::1]x"]
+        {
+            assert_eq!(split_host(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn cookies_of_two_headers_are_merged() {
+        let map = headers(&[("cookie", "a=1; session=x"), ("cookie", "session=y; b=2")]);
+        assert_eq!(cookies(&map, "session"), ["x", "y"]);
+        assert!(cookies(&map, "sess").is_empty());
+    }
+}

@@ -1,0 +1,86 @@
+//! The OpenAPI documents: made from the operations, committed in `openapi/`, served as committed.
+//! A test holds the three together.
+
+use std::{collections::HashMap, marker::PhantomData};
+
+use poem::{
+    Endpoint, Response,
+    endpoint::{BoxEndpoint, make_sync},
+    http::Method,
+};
+use poem_openapi::{
+    LicenseObject, OpenApi, OpenApiService, ServerObject,
+    registry::{MetaApi, Registry},
+};
+use serde_json::Value;
+
+use super::native;
+
+/// The dialects that have a document, and what is committed of it.
+pub const DOCUMENTS: [(&str, &str); 1] = [("native", include_str!("../../openapi/native.json"))];
+
+/// The document of one dialect as the operations are now, or nothing for an unknown name.
+///
+/// # Errors
+/// When the framework prints something that is not JSON.
+pub fn generate(dialect: &str) -> Option<serde_json::Result<String>> {
+    match dialect {
+        "native" => Some(document::<native::Apis>(
+            "Gatelodge native",
+            "Sign-in for everything in a home lab. Sign in at `/api/v1/auth/login`, or send an \
+             API key. Every error is `{\"error\":KIND,\"message\":TEXT}`; lists are pages with a \
+             `Link` header.",
+        )),
+        _ => None,
+    }
+}
+
+fn document<A: OpenApi>(title: &str, description: &str) -> serde_json::Result<String> {
+    let service = OpenApiService::new(Paper::<A>(PhantomData), title, env!("CARGO_PKG_VERSION"))
+        .description(description)
+        .license(LicenseObject::new("MIT OR Apache-2.0"))
+        .server(ServerObject::new("/"));
+    let mut value: Value = serde_json::from_str(&service.spec())?;
+    normalise(&mut value);
+    Ok(format!("{}\n", serde_json::to_string_pretty(&value)?))
+}
+
+/// Operations on paper: documents need their types alone, and no house to call them in.
+struct Paper<A>(PhantomData<A>);
+
+impl<A: OpenApi> OpenApi for Paper<A> {
+    fn meta() -> Vec<MetaApi> {
+        A::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        A::register(registry);
+    }
+
+    fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
+}
+
+/// `charset` has no meaning for JSON (RFC 8259, section 11) and makes generated clients stumble.
+fn normalise(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            let renamed = map.shift_remove("application/json; charset=utf-8");
+            if let Some(content) = renamed {
+                map.insert("application/json".to_owned(), content);
+            }
+            map.values_mut().for_each(normalise);
+        }
+        Value::Array(items) => items.iter_mut().for_each(normalise),
+        _ => {}
+    }
+}
+
+/// Serves one committed document.
+pub fn endpoint(text: &'static str) -> impl Endpoint<Output = Response> {
+    make_sync(move |_| {
+        Response::builder()
+            .content_type("application/json")
+            .header("cache-control", "no-cache")
+            .body(text)
+    })
+}

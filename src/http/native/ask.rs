@@ -1,0 +1,324 @@
+//! Who asks native, and with which words: credentials, strict JSON bodies, moments.
+
+use std::{borrow::Cow, sync::Arc};
+
+use poem::{
+    FromRequest, Request, RequestBody,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    registry::{
+        MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, MetaSecurityScheme, Registry,
+    },
+    types::{ParseFromParameter, ParseResult, ToJSON, Type},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, error::Category};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::error::NativeError;
+use crate::{
+    domain::{
+        Core, Timestamp,
+        caller::{Caller, Credential, Origin},
+        error::Error,
+        secret::Secret,
+        tokens::TokenKind,
+    },
+    http::{
+        client::{Facts, cookies},
+        credentials::{Authorization, authorization},
+    },
+};
+
+/// The dialect's name in sessions and events.
+pub const DIALECT: &str = "native";
+/// Sessions of the pages have a name of their own.
+const PAGES: &str = "pages";
+
+/// The cookie of the pages; `__Host-` binds it to this very host (RFC 6265bis).
+pub fn cookie_name(secure: bool) -> &'static str {
+    if secure { "__Host-session" } else { "session" }
+}
+
+fn facts(request: &Request) -> Result<Arc<Facts>, NativeError> {
+    let facts = request.extensions().get::<Arc<Facts>>();
+    facts.cloned().ok_or_else(NativeError::unreadable)
+}
+
+/// `Authorization`, then `X-API-Key`, then the cookie of the pages; the first that is present
+/// counts, also when it is wrong.
+fn credential(headers: &HeaderMap, secure: bool) -> Option<Credential> {
+    match authorization(headers) {
+        Authorization::Bearer(token) if token.reveal().contains('.') => {
+            return Some(Credential::Token(TokenKind::NativeAccess, token));
+        }
+        Authorization::Bearer(key) => return Some(Credential::ApiKey(key)),
+        Authorization::Basic { user, password } => {
+            return Some(Credential::Basic { user, password });
+        }
+        Authorization::Unreadable(why) => return Some(Credential::Unreadable(why)),
+        Authorization::Absent => {}
+    }
+    if let Some(key) = headers.get("x-api-key") {
+        return Some(Credential::ApiKey(Secret::new(key.to_str().unwrap_or_default())));
+    }
+    let cookie = cookies(headers, cookie_name(secure)).into_iter().next();
+    cookie.map(|value| Credential::Cookie(PAGES, Secret::new(value)))
+}
+
+/// Finds out who asks.
+pub async fn caller(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
+    let credential = credential(headers, facts.secure);
+    let caller = core.caller_of(credential, facts.origin_in(DIALECT)).await?;
+    if let Ok(account) = caller.account() {
+        let _ = facts.user.set(account.username.clone());
+    }
+    Ok(caller)
+}
+
+/// Native's challenge (RFC 9110, section 11.6.1): Bearer, and Basic besides for readers and
+/// scripts. Browsers do not get it, since they would open a window of their own.
+pub fn challenge(request: &HeaderMap, response: &mut poem::Response) {
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return;
+    }
+    let accept = request.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let browser = accept.contains("text/html")
+        || request.keys().any(|name| name.as_str().starts_with("sec-fetch-"));
+    let headers = response.headers_mut();
+    headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if !browser {
+        const BASIC: &str = "Basic realm=\"Gatelodge\", charset=\"UTF-8\"";
+        headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(BASIC));
+    }
+}
+
+/// Somebody who is signed in. Stands first in every operation that is not public, so that a
+/// stranger learns nothing about what comes after.
+pub struct Signed(pub Caller);
+
+impl<'a> ApiExtractor<'a> for Signed {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        let scheme = |ty, scheme, key_in, name, description| MetaSecurityScheme {
+            ty,
+            description: Some(description),
+            name,
+            key_in,
+            scheme,
+            bearer_format: None,
+            flows: None,
+            openid_connect_url: None,
+        };
+        registry.create_security_scheme(
+            "bearer",
+            scheme("http", Some("bearer"), None, None, "The `token` of a sign-in, or an API key."),
+        );
+        registry.create_security_scheme(
+            "basic",
+            scheme(
+                "http",
+                Some("basic"),
+                None,
+                None,
+                "Name or e-mail and password, or `api` and an API key.",
+            ),
+        );
+        registry.create_security_scheme(
+            "api_key",
+            scheme("apiKey", None, Some("header"), Some("X-API-Key"), "An API key."),
+        );
+        registry.create_security_scheme(
+            "session",
+            scheme(
+                "apiKey",
+                None,
+                Some("cookie"),
+                Some("session"),
+                "The cookie of the pages; its name is `__Host-session` on https.",
+            ),
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec!["bearer", "basic", "api_key", "session"]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let core = request.extensions().get::<Core>().ok_or_else(NativeError::unreadable)?;
+        let facts = facts(request)?;
+        let caller = caller(core, request.headers(), &facts).await;
+        Ok(Self(caller.map_err(NativeError::from)?))
+    }
+}
+
+/// Somebody who need not be signed in: where they come from.
+pub struct Visitor {
+    pub origin: Origin,
+    pub secure: bool,
+}
+
+impl<'a> FromRequest<'a> for Visitor {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+        let facts = facts(request)?;
+        Ok(Self { origin: facts.origin_in(DIALECT), secure: facts.secure })
+    }
+}
+
+/// A JSON body in which every field must be known and of its own type: native's clients are
+/// generated, and a number that passes for a string hides a mistake.
+pub struct Strict<T>(pub T);
+
+impl<'a, T: DeserializeOwned + Type> ApiExtractor<'a> for Strict<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let content_type = "application/json";
+        let content = vec![MetaMediaType { content_type, schema: T::schema_ref() }];
+        Some(MetaRequest { description: None, content, required: true })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        if !request.content_type().is_some_and(is_json) {
+            return Err(NativeError::media_type().into());
+        }
+        let bytes = body.take()?.into_bytes().await.map_err(|_| NativeError::unreadable())?;
+        let mut reader = serde_json::Deserializer::from_slice(&bytes);
+        let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let path = error.path().to_string();
+            misread::<T>(&path, error.inner())
+        })?;
+        reader.end().map_err(|_| NativeError::unreadable())?;
+        Ok(Self(parsed))
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Says what is wrong in our own words: the parser's would repeat what was sent.
+fn misread<T: Type>(path: &str, error: &serde_json::Error) -> NativeError {
+    if error.classify() != Category::Data {
+        return NativeError::unreadable();
+    }
+    let text = error.to_string();
+    let known = fields_of::<T>();
+    if let Some(field) =
+        known.iter().find(|field| text.starts_with(&format!("missing field `{field}`")))
+    {
+        return NativeError::field(Some(field), format!("{field} is required"));
+    }
+    if text.starts_with("unknown field") {
+        return NativeError::field(
+            None,
+            format!("a field is unknown; known are: {}", known.join(", ")),
+        );
+    }
+    match known.iter().find(|field| path.split(['.', '[']).next() == Some(field)) {
+        Some(field) => {
+            NativeError::field(Some(field), format!("{field} has the wrong type or form"))
+        }
+        None => {
+            NativeError::field(None, "the body must be a JSON object of known fields".to_owned())
+        }
+    }
+}
+
+fn fields_of<T: Type>() -> Vec<&'static str> {
+    let mut registry = Registry::new();
+    T::register(&mut registry);
+    match T::schema_ref() {
+        MetaSchemaRef::Reference(name) => registry
+            .schemas
+            .get(&name)
+            .map(|schema| schema.properties.iter().map(|(name, _)| *name).collect())
+            .unwrap_or_default(),
+        MetaSchemaRef::Inline(schema) => schema.properties.iter().map(|(name, _)| *name).collect(),
+    }
+}
+
+/// A moment on the wire: RFC 3339, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(pub Timestamp);
+
+impl Type for Moment {
+    const IS_REQUIRED: bool = true;
+
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "string_date-time".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "date-time")))
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl ToJSON for Moment {
+    fn to_json(&self) -> Option<Value> {
+        Some(Value::String(self.0.text()))
+    }
+}
+
+impl ParseFromParameter for Moment {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        let moment = OffsetDateTime::parse(value, &Rfc3339);
+        moment
+            .map(|m| Self(Timestamp::from_calendar(m)))
+            .map_err(poem_openapi::types::ParseError::custom)
+    }
+}
+
+impl poem_openapi::types::ParseFromJSON for Moment {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        match value {
+            Some(Value::String(text)) => {
+                Self::parse_from_parameter(&text).map_err(|e| e.propagate())
+            }
+            other => Err(poem_openapi::types::ParseError::expected_type(other.unwrap_or_default())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <Cow<'de, str>>::deserialize(deserializer)?;
+        let moment = OffsetDateTime::parse(&text, &Rfc3339)
+            .map_err(|_| serde::de::Error::custom("not an RFC 3339 moment"))?;
+        Ok(Self(Timestamp::from_calendar(moment)))
+    }
+}

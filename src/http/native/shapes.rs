@@ -1,0 +1,225 @@
+//! The JSON of native, in the words that its clients use.
+
+use poem_openapi::{
+    ApiResponse, Enum, Object,
+    payload::Json,
+    types::{MaybeUndefined, ParseFromJSON, ToJSON, Type},
+};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::ask::Moment;
+use crate::domain::{
+    accounts::{self, Account},
+    page::{Page, PageOf},
+    sessions::Carried,
+};
+
+/// Whether an account may sign in.
+#[derive(Clone, Copy, Debug, Enum)]
+#[oai(rename_all = "lowercase")]
+pub enum UserStatus {
+    Active,
+    Pending,
+    Disabled,
+}
+
+/// What a status can be set to.
+#[derive(Clone, Copy, Debug, Enum, Deserialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub enum SettableStatus {
+    Active,
+    Disabled,
+}
+
+impl From<SettableStatus> for accounts::Status {
+    fn from(status: SettableStatus) -> Self {
+        match status {
+            SettableStatus::Active => Self::Active,
+            SettableStatus::Disabled => Self::Disabled,
+        }
+    }
+}
+
+/// An account.
+#[derive(Clone, Debug, Object)]
+pub struct User {
+    /// Never reused.
+    pub id: Uuid,
+    pub username: String,
+    #[oai(nullable)]
+    pub email: Option<String>,
+    /// The name for people to read.
+    pub display_name: String,
+    pub role: String,
+    /// What the role grants now.
+    pub permissions: Vec<String>,
+    pub status: UserStatus,
+    pub email_verified: bool,
+    pub has_password: bool,
+    pub has_pin: bool,
+    #[oai(nullable)]
+    pub last_login_at: Option<Moment>,
+    pub created_at: Moment,
+    pub updated_at: Moment,
+}
+
+impl From<&Account> for User {
+    fn from(account: &Account) -> Self {
+        Self {
+            id: account.id.uuid(),
+            username: account.username.clone(),
+            email: account.email.clone(),
+            display_name: account.display_name.clone(),
+            role: account.role.clone(),
+            permissions: account.permissions.names(),
+            status: match account.status {
+                accounts::Status::Active => UserStatus::Active,
+                accounts::Status::Pending => UserStatus::Pending,
+                accounts::Status::Disabled => UserStatus::Disabled,
+            },
+            email_verified: account.email_verified,
+            has_password: account.password_hash.is_some(),
+            has_pin: account.pin_hash.is_some(),
+            last_login_at: account.last_login_at.map(Moment),
+            created_at: Moment(account.created_at),
+            updated_at: Moment(account.updated_at),
+        }
+    }
+}
+
+/// What a sign-in gives to a program.
+#[derive(Clone, Debug, Object)]
+pub struct Tokens {
+    /// Send it as `Authorization: Bearer …`.
+    pub token: String,
+    pub expires_at: Moment,
+    /// Exchange it once for new tokens, at `/auth/refresh`.
+    pub refresh_token: String,
+    pub refresh_expires_at: Moment,
+    pub user: User,
+}
+
+impl Tokens {
+    /// `None` when the session carries no tokens.
+    pub fn of(account: &Account, carried: &Carried) -> Option<Self> {
+        let (access, refresh) = (carried.access.as_ref()?, carried.refresh.as_ref()?);
+        Some(Self {
+            token: access.text.reveal().to_owned(),
+            expires_at: Moment(access.expires_at),
+            refresh_token: refresh.text.reveal().to_owned(),
+            refresh_expires_at: Moment(refresh.expires_at),
+            user: account.into(),
+        })
+    }
+}
+
+/// A sentence for people.
+#[derive(Clone, Debug, Object)]
+pub struct Message {
+    pub message: String,
+}
+
+impl Message {
+    pub fn new(text: &str) -> Json<Self> {
+        Json(Self { message: text.to_owned() })
+    }
+}
+
+/// One account.
+#[derive(Clone, Debug, Object)]
+pub struct UserOnly {
+    pub user: User,
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, Object)]
+pub struct List<T: Type + ParseFromJSON + ToJSON> {
+    pub data: Vec<T>,
+    /// Counts from 1.
+    pub page: u32,
+    pub page_size: u32,
+    /// The length of the whole list.
+    pub total: u64,
+}
+
+/// One page of a list, with links to its neighbours.
+#[derive(Debug, ApiResponse)]
+pub enum Paged<T: Type + ParseFromJSON + ToJSON> {
+    /// One page.
+    #[oai(status = 200)]
+    Page(
+        Json<List<T>>,
+        /// The first, previous, next and last page (RFC 8288).
+        #[oai(header = "Link")]
+        String,
+    ),
+}
+
+impl<T: Type + ParseFromJSON + ToJSON> Paged<T> {
+    /// `path` is where the list lives, with the query that filters it.
+    pub fn of<R>(path: &str, page: Page, found: PageOf<R>, shape: impl Fn(R) -> T) -> Self {
+        let links = links(path, page, found.total);
+        let list = List {
+            data: found.rows.into_iter().map(shape).collect(),
+            page: page.number(),
+            page_size: page.limit(),
+            total: found.total,
+        };
+        Self::Page(Json(list), links)
+    }
+}
+
+fn links(path: &str, page: Page, total: u64) -> String {
+    let last = total.div_ceil(u64::from(page.limit())).max(1);
+    let (number, size) = (u64::from(page.number()), page.limit());
+    let joint = if path.contains('?') { '&' } else { '?' };
+    let link =
+        |to: u64, rel: &str| format!("<{path}{joint}page={to}&page_size={size}>; rel=\"{rel}\"");
+    let mut links = vec![link(1, "first"), link(last, "last")];
+    if number > 1 {
+        links.push(link((number - 1).min(last), "prev"));
+    }
+    if number < last {
+        links.push(link(number + 1, "next"));
+    }
+    links.join(", ")
+}
+
+/// Something new.
+#[derive(Debug, ApiResponse)]
+pub enum Created<T: ToJSON> {
+    /// Made.
+    #[oai(status = 201)]
+    Created(Json<T>),
+}
+
+/// Nothing left to say.
+#[derive(Debug, ApiResponse)]
+pub enum Done {
+    /// Done.
+    #[oai(status = 204)]
+    Done,
+}
+
+/// `null` and an absent field mean different things in a change.
+pub fn change<T>(value: MaybeUndefined<T>) -> Option<Option<T>> {
+    match value {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(None),
+        MaybeUndefined::Value(value) => Some(Some(value)),
+    }
+}
+
+/// Percent-encodes a value for a query (RFC 3986, section 2).
+pub fn query_value(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}

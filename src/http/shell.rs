@@ -1,0 +1,251 @@
+//! What stands around every request, whatever dialect it speaks: an id, bounds, a panic guard,
+//! security headers, one line in the log.
+
+use std::{
+    any::Any,
+    io::Write,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt, StreamExt};
+use poem::{
+    Body, Endpoint, Request, Response,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+};
+use poem_openapi::OperationId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    Door,
+    client::{Facts, Surroundings, may_change_state},
+    voice::Trouble,
+};
+use crate::domain::{
+    Core,
+    error::{Denied, Error},
+    secret::random_text,
+};
+
+/// A body has to be there within this time.
+const BODY_TIME: Duration = Duration::from_secs(30);
+/// All bodies that are being read share this much memory, in KiB.
+const BODIES_KIB: usize = 32 * 1024;
+
+/// The outermost endpoint.
+pub struct Shell<E> {
+    inner: E,
+    core: Core,
+    surroundings: Arc<Surroundings>,
+    bodies: Arc<Semaphore>,
+    doors: Vec<Door>,
+    log_access: bool,
+}
+
+/// A body in memory and its share of what all bodies may take.
+struct Read {
+    bytes: Bytes,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl<E: Endpoint<Output = Response>> Shell<E> {
+    pub fn new(
+        inner: E,
+        core: Core,
+        surroundings: Surroundings,
+        doors: Vec<Door>,
+        log_access: bool,
+    ) -> Self {
+        Self {
+            inner,
+            core,
+            surroundings: Arc::new(surroundings),
+            bodies: Arc::new(Semaphore::new(BODIES_KIB)),
+            doors,
+            log_access,
+        }
+    }
+
+    /// The longest prefix decides who speaks.
+    fn door(&self, path: &str) -> &Door {
+        self.doors
+            .iter()
+            .filter(|door| door.owns(path))
+            .max_by_key(|door| door.prefix.len())
+            .unwrap_or(&self.doors[0])
+    }
+
+    /// Everything that may refuse a request before its operation sees it.
+    async fn admit(&self, request: &mut Request, door: &Door) -> Result<(), Trouble> {
+        let facts = request.extensions().get::<Arc<Facts>>();
+        if let Some(facts) = facts.filter(|_| door.has_bucket) {
+            self.core.throttle().request(facts.origin.subject())?;
+        }
+        if !may_change_state(request, &self.surroundings) {
+            return Err(Error::Forbidden(Denied::CrossSite).into());
+        }
+        let encoding = request.headers().get(header::CONTENT_ENCODING);
+        if encoding.is_some_and(|value| value != "identity") {
+            return Err(Trouble::ContentEncoding);
+        }
+        let read = self.read_body(request, door.max_body).await?;
+        request.set_body(Body::from_bytes(read.bytes));
+        if let Some(share) = read._share {
+            // Given back with the request.
+            request.set_data(Arc::new(share));
+        }
+        Ok(())
+    }
+
+    async fn read_body(&self, request: &mut Request, max: usize) -> Result<Read, Trouble> {
+        if announced(request.headers()) > max {
+            return Err(Trouble::BodyTooLarge);
+        }
+        let body = request.take_body();
+        if body.is_empty() {
+            return Ok(Read { bytes: Bytes::new(), _share: None });
+        }
+        match tokio::time::timeout(BODY_TIME, self.collect(body, max)).await {
+            Ok(read) => read,
+            Err(_) => Err(Trouble::BodyTooSlow),
+        }
+    }
+
+    async fn collect(&self, body: Body, max: usize) -> Result<Read, Trouble> {
+        let mut stream = std::pin::pin!(body.into_bytes_stream());
+        let mut bytes = BytesMut::new();
+        let mut share: Option<OwnedSemaphorePermit> = None;
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|_| Trouble::Unreadable)?;
+            if bytes.len() + chunk.len() > max {
+                return Err(Trouble::BodyTooLarge);
+            }
+            bytes.extend_from_slice(&chunk);
+            let wanted = bytes.len().div_ceil(1024);
+            let held = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+            let more = u32::try_from(wanted.saturating_sub(held)).unwrap_or(u32::MAX);
+            let Ok(more) = Arc::clone(&self.bodies).try_acquire_many_owned(more) else {
+                return Err(Error::Busy { retry_after: Duration::from_secs(2) }.into());
+            };
+            match &mut share {
+                Some(share) => share.merge(more),
+                None => share = Some(more),
+            }
+        }
+        Ok(Read { bytes: bytes.freeze(), _share: share })
+    }
+
+    async fn answer(&self, request: Request, door: &Door, path: &str) -> Response {
+        let stranger = door.stranger;
+        let (headers, facts) = (request.headers().clone(), request.data::<Arc<Facts>>().cloned());
+        let answered = AssertUnwindSafe(self.inner.get_response(request)).catch_unwind().await;
+        match answered {
+            Ok(response) if is_unrouted(&response) => {
+                // Whoever is nobody learns nothing about which paths exist.
+                if let (Some(ask), Some(facts)) = (stranger, facts)
+                    && let Err(error) = ask(&self.core, &headers, &facts).await
+                {
+                    return (door.speak)(error.into());
+                }
+                (door.speak)(match response.status() {
+                    StatusCode::METHOD_NOT_ALLOWED => Trouble::Method,
+                    _ => Trouble::Deed(Error::NotFound(crate::domain::error::Noun::Page)),
+                })
+            }
+            Ok(response) => response,
+            Err(panic) => {
+                log_line(&format!("panic path={path:?} what={:?}", panic_text(&*panic)));
+                (door.speak)(Trouble::Panic)
+            }
+        }
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let start = Instant::now();
+        let facts = Arc::new(Facts::of(&request, &self.surroundings, random_text(16)));
+        request.extensions_mut().insert(Arc::clone(&facts));
+        request.extensions_mut().insert(self.core.clone());
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let headers = request.headers().clone();
+        let door = self.door(&path);
+        let mut response = match self.admit(&mut request, door).await {
+            Ok(()) => self.answer(request, door, &path).await,
+            Err(trouble) => (door.speak)(trouble),
+        };
+        (door.challenge)(&headers, &mut response);
+        finish(&mut response, &facts);
+        if self.log_access {
+            let line = access_line(&facts, method.as_str(), &path, response.status(), start);
+            log_line(&line);
+        }
+        Ok(response)
+    }
+}
+
+fn is_unrouted(response: &Response) -> bool {
+    response.data::<OperationId>().is_none()
+        && matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+}
+
+fn announced(headers: &HeaderMap) -> usize {
+    headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .unwrap_or(0)
+}
+
+fn finish(response: &mut Response, facts: &Facts) {
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.entry(name).or_insert(value);
+        }
+    };
+    set(HeaderName::from_static("x-request-id"), &facts.request_id);
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "no-referrer");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    set(header::CACHE_CONTROL, "no-store");
+    if facts.secure {
+        set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    }
+}
+
+/// `key=value` pairs on one line; text in quotes, escaped. Never a query, a body or a header.
+fn access_line(
+    facts: &Facts,
+    method: &str,
+    path: &str,
+    status: StatusCode,
+    start: Instant,
+) -> String {
+    format!(
+        "request id={} client={} user={:?} method={method} path={path:?} status={} ms={}",
+        facts.request_id,
+        facts.origin.address_text(),
+        facts.user.get().map_or("-", String::as_str),
+        status.as_u16(),
+        start.elapsed().as_millis(),
+    )
+}
+
+/// One line on stderr; a closed stderr ends no request.
+pub fn log_line(line: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("unknown")
+}
