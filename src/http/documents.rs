@@ -12,7 +12,7 @@ use poem_openapi::{
     LicenseObject, OpenApi, OpenApiService, ServerObject,
     registry::{MetaApi, Registry},
 };
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::native;
 
@@ -42,6 +42,7 @@ fn document<A: OpenApi>(title: &str, description: &str) -> serde_json::Result<St
         .server(ServerObject::new("/"));
     let mut value: Value = serde_json::from_str(&service.spec())?;
     normalise(&mut value);
+    share_errors(&mut value);
     Ok(format!("{}\n", serde_json::to_string_pretty(&value)?))
 }
 
@@ -72,6 +73,26 @@ fn normalise(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(normalise),
         _ => {}
+    }
+}
+
+/// Every operation can fail in the same ways: each way is told once, as a shared component.
+fn share_errors(document: &mut Value) {
+    let mut shared = Map::new();
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    let operations = paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut);
+    for responses in operations.filter_map(|operation| operation["responses"].as_object_mut()) {
+        for (status, response) in
+            responses.iter_mut().filter(|(status, _)| status.as_str() >= "400")
+        {
+            let name = format!("Error{status}");
+            if shared.entry(name.clone()).or_insert_with(|| response.clone()) == response {
+                *response = json!({ "$ref": format!("#/components/responses/{name}") });
+            }
+        }
+    }
+    if !shared.is_empty() {
+        document["components"]["responses"] = Value::Object(shared);
     }
 }
 
