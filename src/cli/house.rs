@@ -112,6 +112,6 @@ pub fn http_settings(config: &Config) -> HttpSettings {
             allowed_origins: config.server.allowed_origins.clone(),
         },
         dialects: Dialects { native: config.dialects.native, pair: config.dialects.pair },
-        log_access: true,
+        log_access: config.log.access,
     }
 }

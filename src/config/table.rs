@@ -1,0 +1,90 @@
+//! The two macros that turn what is written once into structs, readers and documentation.
+
+/// Makes the section structs, `Config`, `SETTINGS` and `SECTIONS` out of the table. An empty
+/// default means "not set" (or an empty list).
+macro_rules! settings {
+    (@doc $doc:literal, $default:literal, $rule:expr) => {
+        concat!($doc, " Default: `", $default, "`. Rule: `", stringify!($rule), "`.")
+    };
+    (@row $doc:literal, $default:literal, $rule:expr, [$($alias:literal),*],
+        $first:ident $(.$rest:ident)?) => {
+        Setting {
+            key: concat!(stringify!($first) $(, ".", stringify!($rest))?),
+            default: $default, doc: $doc, rule: $rule, aliases: &[$($alias),*],
+            set: |config, raw| config.$first$(.$rest)?.set(raw),
+            show: |config| config.$first$(.$rest)?.show(),
+        }
+    };
+    (
+        $(#[doc = $tdoc:literal] $top:ident: $tty:ty = $tdef:literal, $trule:expr;)*
+        $([$section:ident: $Section:ident]
+            $(#[doc = $doc:literal]
+            $field:ident: $ty:ty = $def:literal, $rule:expr $(, $alias:literal)*;)*
+        )*
+    ) => {
+        $(
+            #[doc = concat!("The settings below `", stringify!($section), ":`.")]
+            #[derive(Clone, Debug)]
+            pub struct $Section {
+                $(#[doc = settings!(@doc $doc, $def, $rule)] pub $field: $ty,)*
+            }
+        )*
+
+        /// All settings, checked. `Config::default()` holds the defaults of the table.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            $(#[doc = settings!(@doc $tdoc, $tdef, $trule)] pub $top: $tty,)*
+            $(#[doc = concat!("The settings below `", stringify!($section), ":`.")]
+            pub $section: $Section,)*
+            /// Where each setting that is no default came from.
+            origins: BTreeMap<&'static str, String>,
+        }
+
+        impl Config {
+            /// Empty values of each type; no one outside sees them before the defaults are in.
+            fn blank() -> Self {
+                Self {
+                    $($top: Default::default(),)*
+                    $($section: $Section { $($field: Default::default(),)* },)*
+                    origins: BTreeMap::new(),
+                }
+            }
+        }
+
+        const SECTIONS: &[&str] = &[$(stringify!($section)),*];
+
+        /// Every setting, in the order of the documentation.
+        pub const SETTINGS: &[Setting] = &[
+            $(settings!(@row $tdoc, $tdef, $trule, [], $top),)*
+            $($(settings!(@row $doc, $def, $rule, [$($alias),*], $section.$field),)*)*
+        ];
+    };
+}
+
+/// Makes an enum of words, the first of them its default, and its reader.
+macro_rules! choice {
+    ($(#[$about:meta])* $Name:ident {
+        $($(#[$meta:meta])* $Variant:ident = $word:literal,)*
+    }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum $Name { $($(#[$meta])* $Variant,)* }
+
+        impl $Name {
+            const NAMES: &'static [&'static str] = &[$($word),*];
+        }
+
+        impl Field for $Name {
+            fn read(raw: &Raw) -> Result<Self, ConfigError> {
+                match raw.text().trim() {
+                    $($word => Ok(Self::$Variant),)*
+                    other => Err(raw.is(other)),
+                }
+            }
+
+            fn show(&self) -> String {
+                match self { $(Self::$Variant => $word,)* }.into()
+            }
+        }
+    };
+}
