@@ -10,6 +10,7 @@ pub mod clock;
 pub mod error;
 pub mod events;
 pub mod invitations;
+pub mod journal;
 mod known;
 pub mod letters;
 pub mod page;
@@ -44,6 +45,7 @@ use zeroize::Zeroizing;
 pub use clock::{Clock, Timestamp};
 use error::Result;
 use events::EventHub;
+use journal::{Journal, Tickets};
 use known::Known;
 use passwords::{HashPolicy, Hasher};
 use secret::{MasterSecret, Secret, TokenDigest, random_bytes, random_text};
@@ -82,6 +84,10 @@ pub struct Settings {
     pub pin_networks: Vec<IpNet>,
     pub pin_list_users: bool,
     pub events_kept: Duration,
+    /// `signup.default_role`.
+    pub signup_role: String,
+    /// `logs.mask_addresses`.
+    pub mask_addresses: bool,
 }
 
 /// What deeds need. Cheap to clone.
@@ -97,6 +103,8 @@ pub struct House {
     signer: Signer,
     known: Known,
     events: EventHub,
+    journal: Journal,
+    tickets: Tickets,
     settings: Settings,
     pin_key: Zeroizing<[u8; 32]>,
     /// Of this process only: what it keys is never written.
@@ -173,6 +181,8 @@ impl Core {
             signer: Signer::new(&master, &generation),
             known: Known::default(),
             events: EventHub::default(),
+            journal: Journal::default(),
+            tickets: Tickets::default(),
             pin_key: master.derive(&["pin"]),
             basic_key: Zeroizing::new(random_bytes()),
             pin_turns: (0..PIN_TURNS).map(|_| tokio::sync::Mutex::default()).collect(),
@@ -196,6 +206,10 @@ impl Core {
 
     pub fn events(&self) -> &EventHub {
         &self.events
+    }
+
+    pub fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Waits until nothing goes on behind an answer any more.

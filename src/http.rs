@@ -3,10 +3,14 @@
 pub mod client;
 mod credentials;
 pub mod documents;
+mod lenient;
 mod native;
 mod pair;
+mod pin;
 pub mod serve;
 mod shell;
+mod signup;
+mod visitor;
 mod voice;
 
 use futures_util::{FutureExt, future::BoxFuture};
@@ -14,14 +18,14 @@ use poem::{
     Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::make_sync, get,
     http::HeaderMap, web::Json,
 };
-use poem_openapi::OpenApiService;
+use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::json;
 use tokio::sync::watch;
 
 use self::{
     client::{Facts, Surroundings},
     shell::Shell,
-    voice::{Speak, Voice},
+    voice::{Maybe, Speak, Voice},
 };
 use crate::domain::{Core, error::Error};
 
@@ -56,12 +60,14 @@ impl Door {
 #[derive(Clone, Copy, Debug)]
 pub struct Dialects {
     pub native: bool,
+    pub pin: bool,
     pub pair: bool,
+    pub signup: bool,
 }
 
 impl Default for Dialects {
     fn default() -> Self {
-        Self { native: true, pair: true }
+        Self { native: true, pin: true, pair: true, signup: true }
     }
 }
 
@@ -86,6 +92,14 @@ fn is_known_to_native<'a>(
     native::caller(core, headers, facts).map(|found| found.map(|_| ())).boxed()
 }
 
+fn is_known_to_pair<'a>(
+    core: &'a Core,
+    headers: &'a HeaderMap,
+    facts: &'a Facts,
+) -> BoxFuture<'a, Result<(), Error>> {
+    pair::caller(core, headers, facts).map(|found| found.map(|_| ())).boxed()
+}
+
 fn doors(dialects: Dialects) -> Vec<Door> {
     let plain = |prefix, speak: Speak| Door {
         prefix,
@@ -105,7 +119,22 @@ fn doors(dialects: Dialects) -> Vec<Door> {
     }
     doors.push(Door { has_bucket: false, ..plain("/health", pair::speak) });
     if dialects.pair {
-        doors.push(plain("/api", pair::speak));
+        doors.push(Door {
+            challenge: pair::challenge,
+            stranger: Some(is_known_to_pair),
+            ..plain("/api", pair::speak)
+        });
+        doors.push(Door { has_bucket: false, ..plain("/api/health", pair::speak) });
+    }
+    if dialects.pin || dialects.signup {
+        doors.push(plain("/auth", pin::speak));
+    }
+    if dialects.pin {
+        doors.push(plain("/users", pin::speak));
+    }
+    if dialects.signup {
+        doors.push(plain("/auth/signup", signup::speak));
+        doors.push(plain("/dashboard", signup::speak));
     }
     doors
 }
@@ -116,8 +145,7 @@ pub fn routes(
     settings: HttpSettings,
     stop: watch::Receiver<bool>,
 ) -> impl Endpoint<Output = Response> + 'static {
-    let native = settings.dialects.native.then(|| Voice(native::apis(&core, stop), native::speak));
-    let operations = (voice::Maybe(native), Voice(pair::apis(&core), pair::speak));
+    let operations = operations(&core, settings.dialects, stop);
     let mut routes = Route::new()
         .nest_no_strip("/", OpenApiService::new(operations, "", "").into_endpoint())
         .at("/", get(make_sync(front)));
@@ -129,6 +157,20 @@ pub fn routes(
     }
     let doors = doors(settings.dialects);
     Shell::new(routes.map_to_response(), core, settings.surroundings, doors, settings.log_access)
+}
+
+/// The operations of all dialects whose doors are open. The health check always is.
+fn operations(core: &Core, on: Dialects, stop: watch::Receiver<bool>) -> impl OpenApi + 'static {
+    let native = on.native.then(|| Voice(native::apis(core, stop.clone()), native::speak));
+    let pin = on.pin.then(|| Voice(pin::apis(core), pin::speak));
+    let pair = on.pair.then(|| Voice(pair::apis(core, stop), pair::speak));
+    let signup = on.signup.then(|| Voice(signup::apis(core), signup::speak));
+    let login = (on.pin || on.signup).then(|| {
+        let login = pin::LoginApi { core: core.clone(), pin: on.pin, email: on.signup };
+        Voice(login, pin::speak)
+    });
+    let health = Voice(pair::health(core), pair::speak);
+    (Maybe(native), Maybe(pin), Maybe(pair), Maybe(signup), Maybe(login), health)
 }
 
 /// What a program finds at the root.

@@ -19,6 +19,7 @@ use crate::{
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn cores() -> usize {
@@ -79,6 +80,11 @@ fn settings(config: &Config) -> Settings {
             native_access: HOUR * config.auth.jwt_expiry_hours,
             native_refresh: DAY * 30,
             pages_cookie: DAY * 30,
+            pin_access: Duration::from_secs(config.pin.access_seconds),
+            pin_refresh: DAY * config.pin.refresh_days,
+            pair_access: config.pair.access_expiry,
+            pair_refresh: DAY * config.pair.refresh_days,
+            signup_token: MINUTE * config.signup.token_minutes,
         },
         api_key_prefix: config.api_keys.prefix.clone(),
         link_base: link_base.or_else(|| config.server.public_url.clone()),
@@ -86,6 +92,8 @@ fn settings(config: &Config) -> Settings {
         pin_networks: config.pin.networks.clone(),
         pin_list_users: config.pin.list_users,
         events_kept: DAY * config.logs.keep_days,
+        signup_role: config.signup.default_role.clone(),
+        mask_addresses: config.logs.mask_addresses,
     }
 }
 
@@ -111,7 +119,12 @@ pub fn http_settings(config: &Config) -> HttpSettings {
             trusted_proxies: config.server.trusted_proxies.clone(),
             allowed_origins: config.server.allowed_origins.clone(),
         },
-        dialects: Dialects { native: config.dialects.native, pair: config.dialects.pair },
+        dialects: Dialects {
+            native: config.dialects.native,
+            pin: config.dialects.pin,
+            pair: config.dialects.pair,
+            signup: config.dialects.signup,
+        },
         log_access: config.log.access,
     }
 }

@@ -21,6 +21,7 @@ const BACKLOG: u32 = 1024;
 /// Serves until SIGTERM or SIGINT; requests in flight finish, ten seconds at the most.
 pub async fn run(config: Config) -> Result<(), Failure> {
     let core = house::open(&config).await?;
+    core.check_roles().await?;
     let _lock = Db::claim(&config.data_dir).map_err(trouble)?;
     core.sweep_copies();
     let listeners: Vec<TcpListener> =
@@ -28,6 +29,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let (stop, stopped) = watch::channel(false);
     let endpoint = http::routes(core.clone(), house::http_settings(&config), stopped);
     let upkeep = tokio::spawn(core.clone().upkeep(log_line));
+    let journal = tokio::spawn(core.clone().journal_events());
     greet(&config, &core, &listeners).await?;
     let told = async move {
         told_to_stop().await;
@@ -36,6 +38,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     };
     http::serve::serve(listeners, endpoint, config.server.max_connections, told).await;
     upkeep.abort();
+    journal.abort();
     core.quiet().await;
     core.settle().await?;
     log_line("stopped");

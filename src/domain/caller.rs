@@ -276,7 +276,7 @@ impl Core {
         kind: TokenKind,
         token: &Secret,
     ) -> Result<(Arc<Account>, Via)> {
-        let claims = self.signer.read(kind, token.reveal(), self.clock.now())?;
+        let claims = self.signer.read_access(kind, token.reveal(), self.clock.now())?;
         let ended = || Error::Unauthenticated(Why::SessionEnded);
         let session = self.live_session(SessionKey::Id(claims.sid)).await?.ok_or_else(ended)?;
         if session.account != claims.uid || session.dialect != kind.audience() {

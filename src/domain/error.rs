@@ -59,6 +59,10 @@ pub enum Why {
     RefreshReused,
     /// An API key that is unknown, revoked or past its time.
     BadKey,
+    /// A Basic credential that cannot be decoded.
+    MalformedBasic,
+    /// A refresh token where an access token belongs.
+    RefreshAsAccess,
 }
 
 /// Why somebody may not.
@@ -125,6 +129,8 @@ pub enum Reason {
         max: usize,
     },
     TooCommon,
+    /// A digit and a special character are asked for (seed 002).
+    TooPlain,
     /// The present password was asked for and another one came.
     Wrong,
     /// It names something that is not there.
@@ -242,6 +248,9 @@ impl fmt::Display for Reason {
             Self::TooShort { min } => write!(f, "must have at least {min} characters"),
             Self::TooLong { max } => write!(f, "must have at most {max} characters"),
             Self::TooCommon => write!(f, "is among the most common passwords; choose another"),
+            Self::TooPlain => {
+                write!(f, "must contain at least one number and one special character")
+            }
             Self::Wrong => write!(f, "is not right"),
             Self::Unknown => write!(f, "names something that does not exist"),
             Self::Form(rule) => f.write_str(rule),

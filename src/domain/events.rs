@@ -295,6 +295,21 @@ impl Core {
             .await
     }
 
+    /// The caller's own last sign-ins, newest first.
+    pub async fn sign_ins_recent(&self, caller: &Caller) -> Result<Vec<WrittenEvent>> {
+        let id = caller.account()?.id;
+        self.db
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM {JOINED}
+                     WHERE e.account_id = ?1 AND e.kind = 'signed_in' ORDER BY e.id DESC LIMIT 10"
+                ))?;
+                let rows = statement.query_map([id], from_row)?;
+                Ok(rows.collect::<rusqlite::Result<_>>()?)
+            })
+            .await
+    }
+
     /// Up to 200 events after `id`, oldest first: what a stream sends next.
     pub async fn events_after(&self, caller: &Caller, id: i64) -> Result<Vec<WrittenEvent>> {
         caller.must(EVENTS_READ)?;

@@ -60,11 +60,17 @@ pub struct HashPolicy {
 pub struct PasswordRule {
     pub min: usize,
     pub refuse_common: bool,
+    pub digit_and_special: bool,
 }
 
 impl PasswordRule {
     /// Native and the pages: eight characters, none of the common ones.
-    pub const NATIVE: Self = Self { min: NATIVE_MIN, refuse_common: true };
+    pub const NATIVE: Self =
+        Self { min: NATIVE_MIN, refuse_common: true, digit_and_special: false };
+    /// Pair: eight characters with a digit and a special character (seed 002).
+    pub const PAIR: Self = Self { min: 8, refuse_common: false, digit_and_special: true };
+    /// Sign-up: six characters (seed 003).
+    pub const SIGNUP: Self = Self { min: 6, refuse_common: false, digit_and_special: false };
 
     /// Checks a password that somebody wants to have; `at_least` is `auth.password_min_length`.
     ///
@@ -78,6 +84,11 @@ impl PasswordRule {
         }
         if text.len() > MAX_BYTES {
             return Err(Error::Invalid(field, Reason::TooLong { max: MAX_BYTES }));
+        }
+        let has_digit = text.chars().any(|c| c.is_ascii_digit());
+        let has_special = text.chars().any(|c| !c.is_alphanumeric() && !c.is_whitespace());
+        if self.digit_and_special && !(has_digit && has_special) {
+            return Err(Error::Invalid(field, Reason::TooPlain));
         }
         if self.refuse_common && is_common(text) {
             return Err(Error::Invalid(field, Reason::TooCommon));

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use uuid::Uuid;
 
 use super::{
     Core, Timestamp,
     caller::Caller,
     error::{Clash, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
+    secret::sha256,
 };
 
 pub const USERS_READ: &str = "users-read";
@@ -225,6 +227,21 @@ pub(super) fn grantable(connection: &Connection, caller: &Caller, role: &str) ->
 // Deeds
 
 impl Core {
+    /// Checks that the roles which the configuration names are there and fit strangers.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for `signup.default_role`.
+    pub async fn check_roles(&self) -> Result<()> {
+        const RULE: &str = "of signup.default_role must exist and may not be admin";
+        let role = self.settings.signup_role.clone();
+        self.db
+            .read(move |connection| match row_by_name(connection, &role)? {
+                Some(role) if role.name != ADMIN => Ok(()),
+                _ => Err(Error::Invalid(Field::Role, Reason::Form(RULE))),
+            })
+            .await
+    }
+
     /// All roles, by name.
     pub async fn roles_list(&self, caller: &Caller) -> Result<Vec<Role>> {
         caller.must(ROLES_READ)?;
@@ -300,8 +317,12 @@ impl Core {
         caller.must(ROLES_WRITE)?;
         let asking = caller.clone();
         let event = role_events(EventKind::RoleDeleted, caller, &name, self.clock.now());
+        let signup_role = self.settings.signup_role.clone();
         self.deed(move |transaction, now| {
             changeable(transaction, &asking, &name)?;
+            if name == signup_role {
+                return Err(Error::Conflict(Clash::RoleInUse));
+            }
             let used: bool = transaction
                 .prepare_cached(
                     "SELECT EXISTS (SELECT 1 FROM accounts WHERE role = ?1)
@@ -317,6 +338,35 @@ impl Core {
             event.append(transaction)
         })
         .await
+    }
+}
+
+/// A stable id for a permission or a role, for clients that want one (seed 001): a UUID of
+/// version 8 (RFC 9562) that follows from the name.
+pub fn stable_id(kind: &str, name: &str) -> Uuid {
+    let digest = sha256(format!("{kind}\0{name}").as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// What a permission allows, in words; empty for those of the apps behind the gate.
+pub fn description(name: &str) -> &'static str {
+    match name {
+        USERS_READ => "See other people's accounts",
+        USERS_WRITE => "Make and change accounts",
+        USERS_DELETE => "Delete accounts",
+        ROLES_READ => "See roles",
+        ROLES_WRITE => "Make and change roles",
+        INVITATIONS_READ => "See invitations",
+        INVITATIONS_WRITE => "Invite people",
+        API_KEYS_READ => "See other people's API keys",
+        API_KEYS_WRITE => "Make and change other people's API keys",
+        API_KEYS_DELETE => "Revoke other people's API keys",
+        EVENTS_READ => "See what happened",
+        SYSTEM_HEALTH => "See how the house is",
+        SYSTEM_ADMIN => "Look after the house itself",
+        _ => "",
     }
 }
 

@@ -207,6 +207,21 @@ impl Core {
         .await
     }
 
+    /// Whether the account of this address was made by Google and has no password (seed 003).
+    pub async fn signs_in_by_google(&self, email: &str) -> Result<bool> {
+        let email = email.to_owned();
+        self.db
+            .read(move |connection| {
+                let Some(account) = accounts::row_by_email(connection, &email)? else {
+                    return Ok(false);
+                };
+                let linked = identities_of(connection, account.id)?;
+                let by_google = linked.iter().any(|identity| identity.provider == "google");
+                Ok(by_google && account.password_hash.is_none() && account.is_active())
+            })
+            .await
+    }
+
     /// The accounts elsewhere by which the caller signs in here.
     pub async fn identities_list(&self, caller: &Caller) -> Result<Vec<Identity>> {
         caller.must_not_be_key()?;

@@ -69,6 +69,12 @@ pub enum Carrier {
     NativeTokens,
     /// The session cookie of the pages.
     PagesCookie,
+    /// Pin: an access cookie of a minute and a refresh cookie that stays (seed 001).
+    PinCookies,
+    /// Pair: an access and a one-time refresh token (seed 002).
+    PairTokens,
+    /// Sign-up: one token of half an hour (seed 003).
+    SignupToken,
 }
 
 impl Carrier {
@@ -77,6 +83,9 @@ impl Carrier {
         match self {
             Self::NativeTokens => "native",
             Self::PagesCookie => "pages",
+            Self::PinCookies => "pin",
+            Self::PairTokens => "pair",
+            Self::SignupToken => "signup",
         }
     }
 
@@ -84,13 +93,18 @@ impl Carrier {
         match self {
             Self::NativeTokens => Some(TokenKind::NativeAccess),
             Self::PagesCookie => None,
+            Self::PinCookies => Some(TokenKind::PinAccess),
+            Self::PairTokens => Some(TokenKind::PairAccess),
+            Self::SignupToken => Some(TokenKind::SignupAccess),
         }
     }
 
     const fn refresh(self) -> Option<TokenKind> {
         match self {
             Self::NativeTokens => Some(TokenKind::NativeRefresh),
-            Self::PagesCookie => None,
+            Self::PinCookies => Some(TokenKind::PinRefresh),
+            Self::PairTokens => Some(TokenKind::PairRefresh),
+            Self::PagesCookie | Self::SignupToken => None,
         }
     }
 
@@ -106,6 +120,14 @@ pub struct Lives {
     pub native_access: Duration,
     pub native_refresh: Duration,
     pub pages_cookie: Duration,
+    /// `pin.access_seconds`, `pin.refresh_days`.
+    pub pin_access: Duration,
+    pub pin_refresh: Duration,
+    /// `pair.access_expiry`, `pair.refresh_days`.
+    pub pair_access: Duration,
+    pub pair_refresh: Duration,
+    /// `signup.token_minutes`.
+    pub signup_token: Duration,
 }
 
 impl Lives {
@@ -113,6 +135,9 @@ impl Lives {
         match carrier {
             Carrier::NativeTokens => self.native_access,
             Carrier::PagesCookie => self.pages_cookie,
+            Carrier::PinCookies => self.pin_access,
+            Carrier::PairTokens => self.pair_access,
+            Carrier::SignupToken => self.signup_token,
         }
     }
 
@@ -120,6 +145,9 @@ impl Lives {
         match carrier {
             Carrier::NativeTokens => self.native_refresh,
             Carrier::PagesCookie => self.pages_cookie,
+            Carrier::PinCookies => self.pin_refresh,
+            Carrier::PairTokens => self.pair_refresh,
+            Carrier::SignupToken => self.signup_token,
         }
     }
 }
@@ -372,7 +400,8 @@ impl Core {
         };
         let refresh = match carrier.refresh() {
             Some(kind) => {
-                Some(self.signer.write(kind, account, id, (now, expires_at), Map::new())?)
+                let shown = shown_claims(kind, account);
+                Some(self.signer.write(kind, account, id, (now, expires_at), shown)?)
             }
             None => None,
         };
@@ -429,8 +458,9 @@ impl Core {
         if account.epoch != claims.epoch {
             return Err(ended());
         }
+        let shown = shown_claims(kind, &account);
         let (refresh, jti) =
-            self.signer.write(kind, &account, claims.sid, (now, expires_at), Map::new())?;
+            self.signer.write(kind, &account, claims.sid, (now, expires_at), shown)?;
         let digests = (TokenDigest::of(&claims.jti.to_string()), TokenDigest::of(&jti.to_string()));
         let event = Event::from_origin(EventKind::RefreshReused, origin, now).by(account.id);
         let rotation = self
@@ -454,6 +484,17 @@ impl Core {
             }
             Rotation::Reused { .. } => Err(Error::Unauthenticated(Why::RefreshReused)),
             Rotation::Over => Err(ended()),
+        }
+    }
+
+    /// Another access token for the session that asks: for dialects whose refresh token stays.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for a caller without a session.
+    pub fn session_renew(&self, carrier: Carrier, caller: &Caller) -> Result<Issued> {
+        match (carrier.access(), caller.session()) {
+            (Some(kind), Some(id)) => self.access_token(kind, carrier, caller.account()?, id),
+            _ => Err(Error::Unauthenticated(Why::WrongKind)),
         }
     }
 
@@ -563,7 +604,14 @@ fn shown_claims(kind: TokenKind, account: &Account) -> Map<String, Value> {
             "role": account.role,
             "permissions": account.permissions.names(),
         }),
-        TokenKind::NativeRefresh => json!({}),
+        TokenKind::PinAccess => json!({ "sub": account.id, "name": account.username }),
+        TokenKind::PairAccess | TokenKind::PairRefresh => json!({ "sub": account.username }),
+        TokenKind::SignupAccess => json!({
+            "userId": account.id,
+            "email": account.email,
+            "role": account.role.to_uppercase(),
+        }),
+        TokenKind::NativeRefresh | TokenKind::PinRefresh => json!({ "sub": account.id }),
     };
     match claims {
         Value::Object(map) => map,

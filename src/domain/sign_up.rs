@@ -111,6 +111,29 @@ impl Core {
         }
     }
 
+    /// Whether somebody without an invitation may register at all: asked first by dialects that
+    /// then look at one field after the other.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] when registration is closed, or the first account needs the token.
+    pub async fn may_register(&self, origin: &Origin) -> Result<()> {
+        let token_ok = self.is_setup_token(origin);
+        let (at_home, mode) = (origin.at_home, self.settings.registration);
+        self.db
+            .read(move |connection| {
+                first_ground(connection, at_home, token_ok)?.map_or_else(
+                    || match mode {
+                        RegistrationMode::Closed => {
+                            Err(Error::Forbidden(Denied::RegistrationClosed))
+                        }
+                        RegistrationMode::Open | RegistrationMode::Invite => Ok(()),
+                    },
+                    |_| Ok(()),
+                )
+            })
+            .await
+    }
+
     /// Registers somebody: the first account in any mode, an invited one in any mode, others as
     /// the mode says. Whether it is closed is decided before anything else is looked at.
     ///
@@ -364,13 +387,8 @@ fn ground(
     token_ok: bool,
     now: Timestamp,
 ) -> Result<Ground> {
-    if !accounts::any_active(connection)? {
-        let fresh = !accounts::any(connection)?;
-        return if token_ok || (fresh && registration.origin.at_home) {
-            Ok(Ground::First)
-        } else {
-            Err(Error::Forbidden(Denied::SetupToken))
-        };
+    if let Some(first) = first_ground(connection, registration.origin.at_home, token_ok)? {
+        return Ok(first);
     }
     if registration.only_first {
         return Err(Error::Conflict(Clash::SetupDone));
@@ -383,6 +401,18 @@ fn ground(
         (None, RegistrationMode::Closed) => Err(Error::Forbidden(Denied::RegistrationClosed)),
         (None, RegistrationMode::Open) => Ok(Ground::Open),
         (None, RegistrationMode::Invite) => Ok(Ground::ByLetter),
+    }
+}
+
+/// While nobody is active there is one ground only: at home when nobody exists, else the token.
+fn first_ground(connection: &Connection, at_home: bool, token_ok: bool) -> Result<Option<Ground>> {
+    if accounts::any_active(connection)? {
+        return Ok(None);
+    }
+    if token_ok || (at_home && !accounts::any(connection)?) {
+        Ok(Some(Ground::First))
+    } else {
+        Err(Error::Forbidden(Denied::SetupToken))
     }
 }
 

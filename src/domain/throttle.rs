@@ -11,8 +11,10 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    Clock,
-    error::{Error, Result},
+    Clock, Core,
+    caller::Caller,
+    error::{Error, Noun, Result},
+    permissions::SYSTEM_ADMIN,
 };
 
 /// Entries kept for each of the two maps: about 2 MB at the most.
@@ -270,6 +272,27 @@ impl Throttle {
         window.freed.notify_waiters();
         if window.in_flight == 0 && window.failures == 0 {
             windows.remove(&subject);
+        }
+    }
+}
+
+impl Core {
+    /// Addresses with failed tries, and the rule that they wait by.
+    pub fn throttled_list(&self, caller: &Caller) -> Result<(ThrottlePolicy, Vec<Throttled>)> {
+        caller.must(SYSTEM_ADMIN)?;
+        Ok((self.throttle.policy(), self.throttle.list()))
+    }
+
+    /// Lets an address try again.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it had no failed tries.
+    pub fn throttled_clear(&self, caller: &Caller, address: Result<IpAddr>) -> Result<()> {
+        caller.must(SYSTEM_ADMIN)?;
+        if self.throttle.clear(Subject::of(address?)) {
+            Ok(())
+        } else {
+            Err(Error::NotFound(Noun::Page))
         }
     }
 }

@@ -52,16 +52,18 @@ impl Facts {
             (Some(peer), true) => Some(client_behind(headers, &surroundings.trusted_proxies, peer)),
             _ => peer,
         };
+        // A proxy that does not say for whom it asks may ask for anybody.
+        let unsaid = trusted && address == peer;
         let https = request.scheme().as_str() == "https"
             || (trusted && single(headers, "x-forwarded-proto") == Some("https"))
             || surroundings.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
         let origin = Origin {
             address,
-            counts_as_public: forwarded && !trusted,
+            counts_as_public: unsaid || (forwarded && !trusted),
             at_home: !forwarded
                 && peer.is_some_and(is_private)
                 && host_is_home(headers, request, surroundings)
-                && own_origin(request, surroundings),
+                && is_own_origin(request, surroundings),
             user_agent: text(headers, header::USER_AGENT.as_str()).unwrap_or_default().to_owned(),
             dialect: "",
             setup_token: text(headers, "x-setup-token").map(Secret::new),
@@ -177,10 +179,11 @@ fn host_of_url(url: &str) -> Option<String> {
 /// programs carry no `Origin` and no `Sec-Fetch-Site` and pass.
 pub fn may_change_state(request: &Request, surroundings: &Surroundings) -> bool {
     let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    safe || own_origin(request, surroundings)
+    safe || is_own_origin(request, surroundings)
 }
 
-fn own_origin(request: &Request, surroundings: &Surroundings) -> bool {
+/// Whether a request comes from our own pages, from allowed ones, or from no page at all.
+pub fn is_own_origin(request: &Request, surroundings: &Surroundings) -> bool {
     let headers = request.headers();
     let allowed = match headers.get_all(header::ORIGIN).iter().count() {
         0 => None,

@@ -27,14 +27,12 @@ pub fn authorization(headers: &HeaderMap) -> Authorization {
     let Some(text) = value.to_str().ok().filter(|_| more.is_none()) else {
         return Authorization::Unreadable(Why::Malformed);
     };
-    let Some((scheme, rest)) = text.split_once(' ') else {
-        return Authorization::Unreadable(Why::UnknownScheme);
-    };
+    let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
     if scheme.eq_ignore_ascii_case("bearer") {
         return bearer(rest);
     }
     if scheme.eq_ignore_ascii_case("basic") {
-        return basic(rest).unwrap_or(Authorization::Unreadable(Why::Malformed));
+        return basic(rest).unwrap_or(Authorization::Unreadable(Why::MalformedBasic));
     }
     Authorization::Unreadable(Why::UnknownScheme)
 }

@@ -14,10 +14,15 @@ use poem_openapi::{
 };
 use serde_json::{Map, Value, json};
 
-use super::native;
+use super::{native, pair, pin, signup};
 
 /// The dialects that have a document, and what is committed of it.
-pub const DOCUMENTS: [(&str, &str); 1] = [("native", include_str!("../../openapi/native.json"))];
+pub const DOCUMENTS: [(&str, &str); 4] = [
+    ("native", include_str!("../../openapi/native.json")),
+    ("pin", include_str!("../../openapi/pin.json")),
+    ("pair", include_str!("../../openapi/pair.json")),
+    ("signup", include_str!("../../openapi/signup.json")),
+];
 
 /// The document of one dialect as the operations are now, or nothing for an unknown name.
 ///
@@ -30,6 +35,21 @@ pub fn generate(dialect: &str) -> Option<serde_json::Result<String>> {
             "Sign-in for everything in a home lab. Sign in at `/api/v1/auth/login`, or send an \
              API key. Every error is `{\"error\":KIND,\"message\":TEXT}`; lists are pages with a \
              `Link` header.",
+        )),
+        "pin" => Some(document::<(pin::LoginApi, pin::Apis)>(
+            "Gatelodge pin",
+            "Cookies and a PIN, for wall tablets and small apps. Every error is \
+             `{\"message\":TEXT}`.",
+        )),
+        "pair" => Some(document::<(pair::Apis, pair::Health)>(
+            "Gatelodge pair",
+            "Token pairs, revocation and a log stream. Every error is \
+             `{\"status\":\"error\",\"detail\":TEXT}`.",
+        )),
+        "signup" => Some(document::<(pin::LoginApi, signup::Apis)>(
+            "Gatelodge signup",
+            "Accounts by e-mail and one token of half an hour. Every error is \
+             `{\"message\":TEXT}`, with `error` besides for tokens.",
         )),
         _ => None,
     }

@@ -1,24 +1,51 @@
-//! Pair: token pairs and the log stream (seed 002). So far its health check only.
+//! Pair: token pairs, revocation and the log stream (seed 002).
 
+mod ask;
+mod auth;
 mod error;
 mod health;
+mod logs;
+mod stream;
 
 use poem_openapi::Tags;
+use tokio::sync::watch;
 
+pub use ask::{caller, challenge};
 pub use error::speak;
 
 use crate::domain::Core;
 
+/// The dialect's name in sessions and events.
+pub const DIALECT: &str = "pair";
+
 /// How the operations are grouped in the document.
 #[derive(Tags)]
 enum Tag {
+    /// Coming in and going out.
+    Auth,
+    /// The live log.
+    Logs,
+    /// Who has to wait.
+    Security,
     /// Whether the server works.
     Health,
 }
 
-/// All operations of pair.
-pub type Apis = health::HealthApi;
+/// All operations of pair but its health check, which is there in any case.
+pub type Apis = (auth::AuthApi, logs::LogsApi, stream::StreamApi);
 
-pub fn apis(core: &Core) -> Apis {
+/// `stop` turns true when the server was told to stop: streams end then.
+pub fn apis(core: &Core, stop: watch::Receiver<bool>) -> Apis {
+    (
+        auth::AuthApi { core: core.clone() },
+        logs::LogsApi { core: core.clone() },
+        stream::StreamApi { core: core.clone(), stop },
+    )
+}
+
+/// The health check.
+pub type Health = health::HealthApi;
+
+pub fn health(core: &Core) -> Health {
     health::HealthApi { core: core.clone() }
 }

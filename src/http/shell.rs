@@ -11,6 +11,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
+use http_body::Body as _;
+use http_body_util::combinators::BoxBody;
 use poem::{
     Body, Endpoint, Request, Response,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -26,6 +28,7 @@ use super::{
 use crate::domain::{
     Core,
     error::{Denied, Error},
+    journal::RequestEntry,
     secret::random_text,
 };
 
@@ -171,6 +174,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
         let facts = Arc::new(Facts::of(&request, &self.surroundings, random_text(16)));
         request.extensions_mut().insert(Arc::clone(&facts));
         request.extensions_mut().insert(self.core.clone());
+        request.extensions_mut().insert(Arc::clone(&self.surroundings));
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let headers = request.headers().clone();
         let door = self.door(&path);
@@ -180,12 +184,31 @@ impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
         };
         (door.challenge)(&headers, &mut response);
         finish(&mut response, &facts);
+        let response = counted(response, |bytes, status| {
+            self.core.journal_request(&RequestEntry {
+                client: facts.origin.address,
+                method: method.as_str(),
+                path: &path,
+                status,
+                bytes,
+                elapsed: start.elapsed(),
+                user: facts.user.get().map(String::as_str),
+            });
+        });
         if self.log_access {
             let line = access_line(&facts, method.as_str(), &path, response.status(), start);
             log_line(&line);
         }
         Ok(response)
     }
+}
+
+/// Tells the length of an answer's body, where it is known before it is sent.
+fn counted(mut response: Response, tell: impl FnOnce(Option<u64>, u16)) -> Response {
+    let body: BoxBody<Bytes, std::io::Error> = response.take_body().into();
+    tell(body.size_hint().exact(), response.status().as_u16());
+    response.set_body(Body::from(body));
+    response
 }
 
 fn is_unrouted(response: &Response) -> bool {

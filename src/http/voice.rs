@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use poem::{
     Endpoint, EndpointExt, Response,
     endpoint::{BoxEndpoint, make},
-    http::Method,
+    http::{Method, StatusCode},
 };
 use poem_openapi::{
     OpenApi, OperationId,
@@ -108,10 +108,11 @@ fn trouble_of(error: &poem::Error) -> Trouble {
             Trouble::Parameter(parameter.name)
         };
     }
-    if error.is::<poem_openapi::error::ContentTypeError>() {
-        return Trouble::MediaType;
+    match error.status() {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Trouble::MediaType,
+        status if status.is_server_error() => Trouble::Panic,
+        _ => Trouble::Unreadable,
     }
-    Trouble::Unreadable
 }
 
 /// A dialect that may be switched off: then it has no routes at all.

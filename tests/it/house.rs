@@ -79,7 +79,16 @@ fn settings(folder: &Path) -> Settings {
             requests_per_second: 0,
             burst: 60,
         },
-        lives: Lives { native_access: day, native_refresh: day * 30, pages_cookie: day * 30 },
+        lives: Lives {
+            native_access: day,
+            native_refresh: day * 30,
+            pages_cookie: day * 30,
+            pin_access: Duration::from_secs(60),
+            pin_refresh: day * 30,
+            pair_access: Duration::from_secs(8 * 3600),
+            pair_refresh: day * 7,
+            signup_token: Duration::from_secs(30 * 60),
+        },
         api_key_prefix: "lodge".to_owned(),
         link_base: Some("https://gate.example.org".to_owned()),
         verification_life: day,
@@ -88,6 +97,8 @@ fn settings(folder: &Path) -> Settings {
             .to_vec(),
         pin_list_users: true,
         events_kept: day * 90,
+        signup_role: "developer".to_owned(),
+        mask_addresses: false,
     }
 }
 

@@ -118,13 +118,13 @@ impl NativeError {
 const fn say(why: Why) -> &'static str {
     match why {
         Why::Missing => "sign in first",
-        Why::Malformed => "the credential cannot be read",
+        Why::Malformed | Why::MalformedBasic => "the credential cannot be read",
         Why::UnknownScheme => "use Bearer, Basic or X-API-Key",
         Why::WrongCredentials => "wrong name or password",
         Why::TokenExpired => "the token has expired",
         Why::SessionEnded => "the session has ended",
         Why::RefreshReused => "the refresh token was used before",
-        Why::BadSignature | Why::WrongKind => "the token is not valid here",
+        Why::BadSignature | Why::WrongKind | Why::RefreshAsAccess => "the token is not valid here",
         Why::BadKey => "the API key is not valid or no longer valid",
     }
 }

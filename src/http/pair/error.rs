@@ -1,10 +1,10 @@
 //! How pair says that something went wrong: `{"status":"error","detail":TEXT}`.
 
 use poem::{IntoResponse, Response, http::StatusCode};
-use poem_openapi::{Object, payload::Json};
+use poem_openapi::{ApiResponse, Object, payload::Json};
 
 use crate::{
-    domain::error::Error,
+    domain::error::{Error, Field, Reason, Why},
     http::{shell::log_line, voice::Trouble},
 };
 
@@ -22,59 +22,130 @@ impl Problem {
     }
 }
 
-fn status_of(error: &Error) -> StatusCode {
-    match error {
-        Error::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-        Error::Forbidden(_) => StatusCode::FORBIDDEN,
-        Error::NotFound(_) => StatusCode::NOT_FOUND,
-        Error::Taken(_) | Error::Conflict(_) => StatusCode::CONFLICT,
-        Error::Invalid(..) | Error::Expired(_) => StatusCode::BAD_REQUEST,
-        Error::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::Busy { .. } | Error::Disabled(_) | Error::Storage(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+/// Every error of pair.
+#[derive(Debug, ApiResponse)]
+pub enum PairError {
+    /// The request cannot be read, or a field is not as it should be.
+    #[oai(status = 400)]
+    BadRequest(Json<Problem>),
+    /// Nobody is signed in, or the credential is not valid or no longer valid.
+    #[oai(status = 401)]
+    Unauthorized(Json<Problem>),
+    /// The account that asks may not do this.
+    #[oai(status = 403)]
+    Forbidden(Json<Problem>),
+    /// There is no such thing.
+    #[oai(status = 404)]
+    NotFound(Json<Problem>),
+    /// The body is larger than 1 MiB.
+    #[oai(status = 413)]
+    TooLarge(Json<Problem>),
+    /// The body is compressed.
+    #[oai(status = 415)]
+    MediaType(Json<Problem>),
+    /// Too many failed tries or requests from this address.
+    #[oai(status = 429)]
+    TooManyRequests(
+        Json<Problem>,
+        /// Seconds.
+        #[oai(header = "Retry-After")]
+        u64,
+    ),
+    /// A defect of the server.
+    #[oai(status = 500)]
+    Internal(Json<Problem>),
+    /// The server is busy, or its disk is full or failing.
+    #[oai(status = 503)]
+    Unavailable(
+        Json<Problem>,
+        /// Seconds.
+        #[oai(header = "Retry-After")]
+        u64,
+    ),
+}
+
+impl PairError {
+    pub fn bad(detail: &str) -> Self {
+        Self::BadRequest(Problem::new(detail))
+    }
+
+    pub fn unauthorized(detail: &str) -> Self {
+        Self::Unauthorized(Problem::new(detail))
     }
 }
 
-fn detail_of(error: &Error) -> String {
-    match error {
-        Error::Storage(_) | Error::Internal(_) => {
-            log_line(&format!("trouble what={:?}", error.to_string()));
-            "internal server error".to_owned()
+const fn detail_of(why: Why) -> &'static str {
+    match why {
+        Why::Missing => "missing Authorization header",
+        Why::MalformedBasic => "malformed Basic auth header",
+        Why::UnknownScheme => "unsupported authentication scheme",
+        Why::WrongCredentials | Why::BadKey => "invalid credentials",
+        Why::RefreshAsAccess => "refresh token not accepted on access path",
+        Why::SessionEnded => "token has been revoked",
+        Why::RefreshReused => "refresh token already used",
+        Why::Malformed | Why::BadSignature | Why::WrongKind | Why::TokenExpired => {
+            "invalid or expired token"
         }
-        Error::Unauthenticated(_) => "invalid credentials".to_owned(),
-        other => other.to_string(),
     }
 }
 
-fn answer(status: StatusCode, detail: impl Into<String>) -> Response {
-    let mut response = Problem::new(detail).into_response();
-    response.set_status(status);
-    response
+fn invalid(field: Field, reason: &Reason) -> String {
+    match (field, reason) {
+        (Field::CurrentPassword, _) => "current password is incorrect".to_owned(),
+        (Field::NewPassword, Reason::TooShort { min }) => {
+            format!("new password must be at least {min} characters")
+        }
+        (Field::NewPassword, Reason::TooPlain) => format!("password {reason}"),
+        (field, reason) => format!("{field} {reason}"),
+    }
+}
+
+impl From<Error> for PairError {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Unauthenticated(why) => Self::unauthorized(detail_of(why)),
+            Error::Forbidden(_) => Self::Forbidden(Problem::new(text)),
+            Error::NotFound(_) => Self::NotFound(Problem::new(text)),
+            Error::Invalid(field, reason) => Self::bad(&invalid(field, &reason)),
+            Error::Taken(_) | Error::Conflict(_) | Error::Expired(_) => Self::bad(&text),
+            Error::Throttled { retry_after } => Self::TooManyRequests(
+                Problem::new("too many failed attempts, try again later"),
+                retry_after.as_secs().max(1),
+            ),
+            Error::Busy { retry_after } => {
+                Self::Unavailable(Problem::new(text), retry_after.as_secs().max(1))
+            }
+            Error::Disabled(_) => Self::NotFound(Problem::new("not found")),
+            Error::Storage(_) => {
+                log_line(&format!("trouble kind=storage what={text:?}"));
+                Self::Unavailable(Problem::new("the storage is full or failing"), 60)
+            }
+            Error::Internal(_) => {
+                log_line(&format!("trouble kind=internal what={text:?}"));
+                Self::Internal(Problem::new("internal server error"))
+            }
+        }
+    }
 }
 
 /// Speaks for pair, also where no operation did.
 pub fn speak(trouble: Trouble) -> Response {
-    match trouble {
-        Trouble::Deed(error) => {
-            let mut response = answer(status_of(&error), detail_of(&error));
-            if let Error::Throttled { retry_after } | Error::Busy { retry_after } = error {
-                let seconds = retry_after.as_secs().max(1);
-                response.headers_mut().insert("retry-after", seconds.into());
-            }
-            response
-        }
-        Trouble::Unreadable | Trouble::Parameter(_) => {
-            answer(StatusCode::BAD_REQUEST, "invalid request")
-        }
+    let error = match trouble {
+        Trouble::Deed(error) => error.into(),
+        Trouble::Unreadable | Trouble::Parameter(_) => PairError::bad("invalid request body"),
         Trouble::MediaType | Trouble::ContentEncoding => {
-            answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported media type")
+            PairError::MediaType(Problem::new("unsupported media type"))
         }
-        Trouble::BodyTooLarge => answer(StatusCode::PAYLOAD_TOO_LARGE, "request body too large"),
-        Trouble::BodyTooSlow => answer(StatusCode::BAD_REQUEST, "request body timed out"),
-        Trouble::Method => answer(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
-        Trouble::NoSuchThing => answer(StatusCode::NOT_FOUND, "not found"),
-        Trouble::Panic => answer(StatusCode::INTERNAL_SERVER_ERROR, "internal server error"),
-    }
+        Trouble::BodyTooLarge => PairError::TooLarge(Problem::new("request body too large")),
+        Trouble::BodyTooSlow => PairError::bad("request body timed out"),
+        Trouble::NoSuchThing => PairError::NotFound(Problem::new("not found")),
+        Trouble::Panic => PairError::Internal(Problem::new("internal server error")),
+        Trouble::Method => {
+            let mut response = Problem::new("method not allowed").into_response();
+            response.set_status(StatusCode::METHOD_NOT_ALLOWED);
+            return response;
+        }
+    };
+    error.into_response()
 }

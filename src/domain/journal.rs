@@ -1,0 +1,280 @@
+//! The live log: the last requests and events in memory, for those who may watch, and the
+//! single-use tickets by which a websocket is opened.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::sync::broadcast;
+
+use super::{
+    Core, Timestamp,
+    caller::Caller,
+    error::{Error, Result, Why},
+    events::WrittenEvent,
+    permissions::EVENTS_READ,
+    secret::{Secret, TokenDigest, random_text},
+};
+
+/// Entries that are kept to be looked at later.
+const KEPT: usize = 1000;
+/// Entries that a reader may lag behind before it loses some.
+const LAG: usize = 256;
+/// A ticket opens one websocket within this time (seed 002).
+const TICKET_LIFE: Duration = Duration::from_secs(120);
+const MAX_TICKETS: usize = 1024;
+/// What a name, a path or a method may take in an entry, in characters.
+const MAX_TEXT: usize = 256;
+
+/// One request, told.
+#[derive(Debug)]
+pub struct RequestEntry<'a> {
+    pub client: Option<IpAddr>,
+    pub method: &'a str,
+    /// The path; never the query.
+    pub path: &'a str,
+    pub status: u16,
+    /// Of the body; `None` for streams.
+    pub bytes: Option<u64>,
+    pub elapsed: Duration,
+    pub user: Option<&'a str>,
+}
+
+/// The live log. A slow reader loses entries and slows nobody.
+pub struct Journal {
+    kept: Mutex<Kept>,
+    live: broadcast::Sender<Arc<str>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    next_id: u64,
+    entries: VecDeque<Arc<str>>,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), live: broadcast::Sender::new(LAG) }
+    }
+}
+
+impl Journal {
+    /// Entries as they come, JSON each.
+    pub fn follow(&self) -> broadcast::Receiver<Arc<str>> {
+        self.live.subscribe()
+    }
+
+    fn add(&self, entry: impl FnOnce(u64) -> Value) {
+        let mut kept = lock(&self.kept);
+        kept.next_id += 1;
+        let text: Arc<str> = entry(kept.next_id).to_string().into();
+        if kept.entries.len() >= KEPT {
+            kept.entries.pop_front();
+        }
+        kept.entries.push_back(Arc::clone(&text));
+        // Under the lock, so that readers see the order of the ids. Nobody may be listening.
+        let _ = self.live.send(text);
+    }
+
+    /// The newest first, and how many there are.
+    fn page(&self, limit: usize, offset: usize) -> (Vec<Arc<str>>, usize) {
+        let kept = lock(&self.kept);
+        let page = kept.entries.iter().rev().skip(offset).take(limit).cloned().collect();
+        (page, kept.entries.len())
+    }
+}
+
+/// Tickets in memory, by digest.
+#[derive(Default)]
+pub(super) struct Tickets(Mutex<HashMap<TokenDigest, Ticket>>);
+
+struct Ticket {
+    caller: Caller,
+    ends: Timestamp,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An address without what tells one household from its neighbours: the last byte of IPv4, all
+/// but the first 48 bits of IPv6.
+pub fn masked(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            Ipv4Addr::new(a, b, c, 0).into()
+        }
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 80)).into(),
+    }
+}
+
+/// What an entry may show of a text that a client chose.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
+}
+
+fn moment(at: Timestamp) -> String {
+    let text = at.whole_seconds().text();
+    text.trim_end_matches('Z').replacen('T', " ", 1)
+}
+
+impl Core {
+    fn shown_address(&self, address: Option<IpAddr>) -> String {
+        let address = address.map(|address| match self.settings.mask_addresses {
+            true => masked(address),
+            false => address.to_canonical(),
+        });
+        address.map(|address| address.to_string()).unwrap_or_default()
+    }
+
+    /// Tells a request to the live log.
+    pub fn journal_request(&self, entry: &RequestEntry<'_>) {
+        let at = moment(self.clock.now());
+        self.journal.add(|id| {
+            json!({
+                "id": id,
+                "timestamp": at,
+                "client_ip": self.shown_address(entry.client),
+                "method": shown(entry.method),
+                "destination": shown(entry.path),
+                "status": entry.status,
+                "bytes": entry.bytes,
+                "elapsed_ms": u64::try_from(entry.elapsed.as_millis()).unwrap_or(u64::MAX),
+                "user": entry.user.map(shown),
+            })
+        });
+    }
+
+    fn journal_event(&self, event: &WrittenEvent) {
+        let client = self.shown_address(event.address.parse().ok());
+        let name = event.account_name.clone();
+        let data = if event.kind == "login_failure" {
+            let typed = (!event.detail.is_empty()).then(|| event.detail.clone());
+            json!({
+                "client_ip": client,
+                "username": name.or(typed).unwrap_or_default(),
+                "reason": "invalid credentials",
+                "dialect": event.dialect,
+                "timestamp": moment(event.at),
+            })
+        } else {
+            json!({
+                "client_ip": client,
+                "username": name,
+                "actor": event.actor_name,
+                "dialect": event.dialect,
+                "detail": event.detail,
+                "timestamp": moment(event.at),
+            })
+        };
+        self.journal.add(|_| json!({ "type": event.kind, "data": data }));
+    }
+
+    /// Brings events from the database into the live log, wherever they were written, until the
+    /// process ends.
+    pub async fn journal_events(self) {
+        let operator = Caller::operator();
+        let mut bell = self.events.listen();
+        let Ok(mut last) = self.events_newest(&operator).await else { return };
+        loop {
+            match self.events_after(&operator, last).await {
+                Ok(found) if !found.is_empty() => {
+                    last = found.last().map_or(last, |event| event.id);
+                    found.iter().for_each(|event| self.journal_event(event));
+                    continue;
+                }
+                // Tried again at the next ring.
+                Ok(_) | Err(_) => {}
+            }
+            if bell.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The last entries of the live log, newest first; with their number.
+    pub fn journal_page(
+        &self,
+        caller: &Caller,
+        limit: usize,
+        offset: usize,
+    ) -> Result<(Vec<Value>, usize)> {
+        caller.must(EVENTS_READ)?;
+        let (page, total) = self.journal.page(limit, offset);
+        let entries = page.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
+        Ok((entries, total))
+    }
+
+    /// A ticket for one websocket: two minutes, one use.
+    pub fn ticket_issue(&self, caller: &Caller) -> Result<Secret> {
+        caller.must_not_be_key()?;
+        caller.must(EVENTS_READ)?;
+        let now = self.clock.now();
+        let token = Secret::new(random_text(43));
+        let ticket = Ticket { caller: caller.clone(), ends: now.plus(TICKET_LIFE) };
+        let mut tickets = lock(&self.tickets.0);
+        if tickets.len() >= MAX_TICKETS {
+            tickets.retain(|_, ticket| ticket.ends > now);
+        }
+        if tickets.len() >= MAX_TICKETS {
+            return Err(Error::Busy { retry_after: Duration::from_secs(10) });
+        }
+        tickets.insert(TokenDigest::of(token.reveal()), ticket);
+        Ok(token)
+    }
+
+    /// Whether a ticket would open a websocket; it is not used up.
+    pub fn ticket_lives(&self, token: &Secret) -> bool {
+        let now = self.clock.now();
+        let tickets = lock(&self.tickets.0);
+        tickets.get(&TokenDigest::of(token.reveal())).is_some_and(|ticket| ticket.ends > now)
+    }
+
+    /// Uses a ticket up. Whoever issued it must still be who they were.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for a ticket that is unknown, used or too old.
+    pub async fn ticket_redeem(&self, token: &Secret) -> Result<Caller> {
+        let ticket = lock(&self.tickets.0).remove(&TokenDigest::of(token.reveal()));
+        let now = self.clock.now();
+        let ticket = ticket.filter(|ticket| ticket.ends > now);
+        let ticket = ticket.ok_or(Error::Unauthenticated(Why::TokenExpired))?;
+        let caller = self.caller_again(&ticket.caller).await?;
+        caller.must(EVENTS_READ)?;
+        Ok(caller)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_keep_the_network_only() {
+        for (address, mask) in [
+            ("192.0.2.77", "192.0.2.0"),
+            ("2001:db8:1:2::3", "2001:db8:1::"),
+            ("::ffff:192.0.2.77", "192.0.2.0"),
+        ] {
+            let address: IpAddr = address.parse().expect("an address");
+            assert_eq!(masked(address).to_string(), mask);
+        }
+    }
+
+    #[test]
+    fn the_journal_keeps_a_bounded_number_and_tells_the_newest_first() {
+        let journal = Journal::default();
+        for _ in 0..KEPT + 10 {
+            journal.add(|id| json!({ "id": id }));
+        }
+        let (page, total) = journal.page(2, 1);
+        assert_eq!(total, KEPT);
+        assert_eq!(&*page[0], r#"{"id":1009}"#);
+        assert_eq!(&*page[1], r#"{"id":1008}"#);
+    }
+}

@@ -1,0 +1,90 @@
+//! Who asks pair: Bearer or Basic.
+
+use poem::{
+    Request, RequestBody, Response,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    registry::{MetaSecurityScheme, Registry},
+};
+
+use super::{DIALECT, error::PairError};
+use crate::{
+    domain::{
+        Core,
+        caller::{Caller, Credential},
+        error::{Error, Noun},
+        tokens::TokenKind,
+    },
+    http::{
+        client::Facts,
+        credentials::{Authorization, authorization},
+        visitor::facts,
+    },
+};
+
+/// Finds out who asks.
+pub async fn caller(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
+    let credential = match authorization(headers) {
+        Authorization::Absent => None,
+        Authorization::Bearer(token) => Some(Credential::Token(TokenKind::PairAccess, token)),
+        Authorization::Basic { user, password } => Some(Credential::Basic { user, password }),
+        Authorization::Unreadable(why) => Some(Credential::Unreadable(why)),
+    };
+    let caller = core.caller_of(credential, facts.origin_in(DIALECT)).await?;
+    if let Ok(account) = caller.account() {
+        let _ = facts.user.set(account.username.clone());
+    }
+    Ok(caller)
+}
+
+/// Pair's challenge (RFC 6750, section 3).
+pub fn challenge(_: &HeaderMap, response: &mut Response) {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        const BEARER: &str = "Bearer realm=\"Gatelodge\"";
+        let value = HeaderValue::from_static(BEARER);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+}
+
+/// Somebody who is signed in; stands first in every operation that is not public.
+pub struct Signed(pub Caller);
+
+impl<'a> ApiExtractor<'a> for Signed {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        let scheme = |scheme, description| MetaSecurityScheme {
+            ty: "http",
+            description: Some(description),
+            name: None,
+            key_in: None,
+            scheme: Some(scheme),
+            bearer_format: None,
+            flows: None,
+            openid_connect_url: None,
+        };
+        registry.create_security_scheme("bearer", scheme("bearer", "The `access_token`."));
+        registry.create_security_scheme("basic", scheme("basic", "Name and password."));
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec!["bearer", "basic"]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let core = request.extensions().get::<Core>();
+        let core = core.ok_or_else(|| PairError::from(Error::NotFound(Noun::Page)))?;
+        let facts = facts(request)?;
+        let caller = caller(core, request.headers(), &facts).await;
+        Ok(Self(caller.map_err(PairError::from)?))
+    }
+}

@@ -1,0 +1,112 @@
+//! Who asks pin: its own two cookies, and nothing else.
+
+use poem::{
+    Request, RequestBody,
+    web::cookie::{Cookie, CookieJar, SameSite},
+};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    registry::{MetaSecurityScheme, Registry},
+};
+
+use super::{DIALECT, error::PinError};
+use crate::{
+    domain::{
+        Core,
+        caller::{Caller, Credential},
+        error::{Error, Noun},
+        secret::Secret,
+        tokens::TokenKind,
+    },
+    http::{client::cookies, visitor::facts},
+};
+
+/// The cookie of a minute.
+pub const ACCESS: &str = "accessToken";
+/// The cookie that stays.
+pub const REFRESH: &str = "refreshToken";
+
+async fn caller(request: &Request, name: &str, kind: TokenKind) -> poem::Result<Caller> {
+    let core = request.extensions().get::<Core>();
+    let core = core.ok_or_else(|| PinError::from(Error::NotFound(Noun::Page)))?;
+    let facts = facts(request)?;
+    let cookie = cookies(request.headers(), name).into_iter().next();
+    let credential = cookie.map(|value| Credential::Token(kind, Secret::new(value)));
+    let caller = core.caller_of(credential, facts.origin_in(DIALECT)).await;
+    let words = if name == REFRESH { "Invalid token" } else { "Unauthorized API access" };
+    let caller = caller.map_err(|error| PinError::in_words(error, words))?;
+    if let Ok(account) = caller.account() {
+        let _ = facts.user.set(account.username.clone());
+    }
+    Ok(caller)
+}
+
+macro_rules! cookie_scheme {
+    ($(#[$doc:meta])* $name:ident, $cookie:expr, $kind:expr, $scheme:literal, $says:literal) => {
+        $(#[$doc])*
+        pub struct $name(pub Caller);
+
+        impl<'a> ApiExtractor<'a> for $name {
+            const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+            type ParamType = ();
+            type ParamRawType = ();
+
+            fn register(registry: &mut Registry) {
+                registry.create_security_scheme(
+                    $scheme,
+                    MetaSecurityScheme {
+                        ty: "apiKey",
+                        description: Some($says),
+                        name: Some($cookie),
+                        key_in: Some("cookie"),
+                        scheme: None,
+                        bearer_format: None,
+                        flows: None,
+                        openid_connect_url: None,
+                    },
+                );
+            }
+
+            fn security_schemes() -> Vec<&'static str> {
+                vec![$scheme]
+            }
+
+            async fn from_request(
+                request: &'a Request,
+                _: &mut RequestBody,
+                _: ExtractParamOptions<()>,
+            ) -> poem::Result<Self> {
+                caller(request, $cookie, $kind).await.map(Self)
+            }
+        }
+    };
+}
+
+cookie_scheme!(
+    /// Somebody with a live access cookie.
+    Signed,
+    ACCESS,
+    TokenKind::PinAccess,
+    "access",
+    "The cookie of a minute."
+);
+cookie_scheme!(
+    /// Somebody with a live refresh cookie.
+    Refreshing,
+    REFRESH,
+    TokenKind::PinRefresh,
+    "refresh",
+    "The cookie that stays; good for another access cookie only."
+);
+
+/// Adds one cookie to the answer; no age takes it away.
+pub fn put_cookie(jar: &CookieJar, secure: bool, name: &str, value: &str, max_age: u64) {
+    let mut cookie = Cookie::new_with_str(name, value);
+    cookie.set_path("/");
+    cookie.set_http_only(true);
+    cookie.set_same_site(SameSite::Lax);
+    cookie.set_secure(secure);
+    cookie.set_max_age(std::time::Duration::from_secs(max_age));
+    jar.add(cookie);
+}

@@ -1,0 +1,74 @@
+//! Who asks sign-up: a Bearer token, and nothing else.
+
+use poem::{Request, RequestBody};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    registry::{MetaSecurityScheme, Registry},
+};
+
+use super::{DIALECT, error::SignupError};
+use crate::{
+    domain::{
+        Core,
+        caller::{Caller, Credential},
+        error::{Error, Noun, Why},
+        tokens::TokenKind,
+    },
+    http::{
+        credentials::{Authorization, authorization},
+        visitor::facts,
+    },
+};
+
+/// Somebody with a live token.
+pub struct Signed(pub Caller);
+
+impl<'a> ApiExtractor<'a> for Signed {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        registry.create_security_scheme(
+            "bearer",
+            MetaSecurityScheme {
+                ty: "http",
+                description: Some("The `token` of a sign-in."),
+                name: None,
+                key_in: None,
+                scheme: Some("bearer"),
+                bearer_format: Some("JWT"),
+                flows: None,
+                openid_connect_url: None,
+            },
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec!["bearer"]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let core = request.extensions().get::<Core>();
+        let core = core.ok_or_else(|| SignupError::from(Error::NotFound(Noun::Page)))?;
+        let facts = facts(request)?;
+        let credential = match authorization(request.headers()) {
+            Authorization::Absent => None,
+            Authorization::Bearer(token) => Some(Credential::Token(TokenKind::SignupAccess, token)),
+            Authorization::Basic { .. } | Authorization::Unreadable(_) => {
+                Some(Credential::Unreadable(Why::UnknownScheme))
+            }
+        };
+        let caller = core.caller_of(credential, facts.origin_in(DIALECT)).await;
+        let caller = caller.map_err(SignupError::from)?;
+        if let Ok(account) = caller.account() {
+            let _ = facts.user.set(account.username.clone());
+        }
+        Ok(Self(caller))
+    }
+}
