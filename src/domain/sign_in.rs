@@ -1,10 +1,6 @@
 //! The one way in, for all dialects.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher as _},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
@@ -246,36 +242,33 @@ impl Core {
         pin: &Secret,
         origin: &Origin,
     ) -> Result<std::result::Result<Account, Option<AccountId>>> {
-        // One guess at a time for one name, so that parallel ones cannot outrun the counter.
-        let _turn = self.pin_turns[turn_of(who, self.pin_turns.len())].lock().await;
         let login = who.to_owned();
-        let now = self.clock.now();
         let found = self
             .db
-            .read(move |connection| {
-                let Some(account) = accounts::row_by_login(connection, &login)? else {
-                    return Ok::<_, Error>(None);
-                };
-                let guard = pin_guard(connection, account.id)?;
-                Ok(Some((account, guard)))
-            })
+            .read(move |connection| Ok::<_, Error>(accounts::row_by_login(connection, &login)?))
             .await?;
+        // One guess at a time for one account, whatever it is called, so that parallel ones
+        // cannot outrun the counter.
+        let id = found.as_ref().map_or_else(AccountId::random, |account| account.id);
+        let _turn =
+            self.pin_turns[usize::from(id.shard_byte()) % self.pin_turns.len()].lock().await;
+        let now = self.clock.now();
+        let guard =
+            self.db.read(move |connection| Ok::<_, Error>(pin_guard(connection, id)?)).await?;
         let within = origin.is_within(&self.settings.pin_networks);
-        let usable = found.filter(|(account, guard)| {
+        let usable = found.filter(|account| {
             within
                 && account.is_active()
                 && account.pin_hash.is_some()
                 && !guard.is_some_and(|guard| guard.is_locked(now))
         });
-        let id = usable.as_ref().map(|(account, _)| account.id);
-        let stored = usable.as_ref().and_then(|(account, _)| account.pin_hash.clone());
-        let peppered = self.pepper(id.unwrap_or_else(AccountId::random), pin);
-        let fits = self.hasher.verify_pin(place, peppered, stored).await?;
+        let stored = usable.as_ref().and_then(|account| account.pin_hash.clone());
+        let fits = self.hasher.verify_pin(place, self.pepper(id, pin), stored).await?;
         match usable {
-            Some((account, _)) if fits => Ok(Ok(account)),
-            Some((account, guard)) => {
-                self.count_wrong_pin(account.id, guard, origin).await?;
-                Ok(Err(Some(account.id)))
+            Some(account) if fits => Ok(Ok(account)),
+            Some(_) => {
+                self.count_wrong_pin(id, guard, origin).await?;
+                Ok(Err(Some(id)))
             }
             None => Ok(Err(None)),
         }
@@ -439,12 +432,6 @@ impl Core {
             None => event,
         }
     }
-}
-
-fn turn_of(who: &str, turns: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    canonical(who).hash(&mut hasher);
-    usize::try_from(hasher.finish() % turns.max(1) as u64).unwrap_or(0)
 }
 
 #[cfg(test)]
