@@ -154,55 +154,75 @@ impl Core {
     /// [`Error::Throttled`], [`Error::Busy`], or [`Error::Unauthenticated`] for everything that
     /// is not right.
     pub async fn sign_in(&self, knock: SignIn) -> Result<SignedIn> {
-        let SignIn { who, proof, carrier, origin } = knock;
-        self.throttle.check(origin.subject())?;
+        let subject = knock.origin.subject();
+        self.throttle.check(subject)?;
         let place = self.hasher.place()?;
-        let reservation = self.throttle.reserve(origin.subject()).await?;
-        let proven = match &proof {
-            Proof::Password(password) => self.prove_password(&place, &who, password).await,
-            Proof::Pin(pin) => self.prove_pin(&place, &who, pin, &origin).await,
-        };
-        let account = match proven {
-            Ok(Ok(account)) => account,
+        let reservation = self.throttle.reserve(subject).await?;
+        match self.prove_and_let_in(&place, &knock).await {
+            Ok(Ok(signed_in)) => {
+                reservation.succeeded();
+                Ok(signed_in)
+            }
             Ok(Err(whose)) => {
                 reservation.failed();
-                self.events.note_failure(self.failure(whose, &who, &origin));
-                return Err(Error::Unauthenticated(Why::WrongCredentials));
+                self.events.note_failure(self.failure(whose, &knock.who, &knock.origin));
+                Err(Error::Unauthenticated(Why::WrongCredentials))
             }
             Err(trouble) => {
                 reservation.succeeded();
-                return Err(trouble);
+                Err(trouble)
             }
-        };
-        reservation.succeeded();
-        let new_hash = match &proof {
-            Proof::Password(password) => self.better_hash(&place, &account, password).await?,
-            Proof::Pin(_) => None,
-        };
-        self.let_in(account, carrier, &proof, &origin, new_hash).await
+        }
     }
 
+    /// Proves anew when the account has changed meanwhile: somebody may have disabled it or
+    /// changed its password, or another sign-in may have replaced an outdated hash.
+    async fn prove_and_let_in(
+        &self,
+        place: &Place,
+        knock: &SignIn,
+    ) -> Result<std::result::Result<SignedIn, Option<AccountId>>> {
+        loop {
+            let proven = match &knock.proof {
+                Proof::Password(password) => {
+                    self.prove_password(place, &knock.who, password).await?
+                }
+                Proof::Pin(pin) => self.prove_pin(place, &knock.who, pin, &knock.origin).await?,
+            };
+            let account = match proven {
+                Ok(account) => account,
+                Err(whose) => return Ok(Err(whose)),
+            };
+            let new_hash = match &knock.proof {
+                Proof::Password(password) => self.better_hash(place, &account, password).await?,
+                Proof::Pin(_) => None,
+            };
+            if let Some(signed_in) = self.let_in(account, knock, new_hash).await? {
+                return Ok(Ok(signed_in));
+            }
+        }
+    }
+
+    /// `None` when the account is no longer what was proven.
     async fn let_in(
         &self,
         account: Account,
-        carrier: Carrier,
-        proof: &Proof,
-        origin: &Origin,
+        knock: &SignIn,
         new_hash: Option<String>,
-    ) -> Result<SignedIn> {
-        let method = match proof {
+    ) -> Result<Option<SignedIn>> {
+        let method = match knock.proof {
             Proof::Password(_) => "password",
             Proof::Pin(_) => "pin",
         };
-        let (opening, carried) = self.open_session(&account, carrier, method, origin)?;
+        let origin = &knock.origin;
+        let (opening, carried) = self.open_session(&account, knock.carrier, method, origin)?;
         let event = Event::from_origin(EventKind::SignedIn, origin, self.clock.now());
         let event = event.by(account.id).about(method);
         let id = account.id;
         let account = self
             .deed(move |transaction, now| {
-                // Between proof and here somebody may have disabled it or changed its password.
                 if !accounts::unchanged(transaction, &account)? {
-                    return Err(Error::Unauthenticated(Why::WrongCredentials));
+                    return Ok(None);
                 }
                 accounts::note_sign_in(transaction, id, new_hash.as_deref(), now)?;
                 if method == "password" {
@@ -210,11 +230,11 @@ impl Core {
                 }
                 sessions::insert(transaction, &opening)?;
                 event.append(transaction)?;
-                accounts::must_exist(transaction, id)
+                accounts::must_exist(transaction, id).map(Some)
             })
             .await?;
         self.known.forget(id);
-        Ok(SignedIn { account: Arc::new(account), carried })
+        Ok(account.map(|account| SignedIn { account: Arc::new(account), carried }))
     }
 
     /// `Err` holds whose password it was not, if anybody's.
