@@ -349,52 +349,50 @@ impl Core {
         let name = canonical(user);
         let digest =
             keyed_digest(&self.basic_key, &[name.as_bytes(), password.reveal().as_bytes()]);
-        if let Some(account) = self.remembered_basic(&digest).await? {
+        if let Some(account) = self.remembered_basic(user, &digest).await? {
             return Ok(account);
         }
         let generation = self.known.generation();
-        let wrong_before = self.throttle.known_wrong(subject, &digest);
         let wrong = || Error::Unauthenticated(Why::WrongCredentials);
-        if wrong_before == Some(generation) {
+        if self.throttle.known_wrong(subject, &digest) == Some(generation) {
             return Err(wrong());
         }
         let place = self.hasher.place()?;
-        let reservation = match wrong_before {
-            Some(_) => None,
-            None => Some(self.throttle.reserve(subject).await?),
-        };
-        let proven = self.prove_password(&place, user, &password).await;
-        let counted =
-            matches!(proven, Ok(Err(_))) && self.throttle.known_wrong(subject, &digest).is_none();
-        if let Some(reservation) = reservation {
-            if counted { reservation.failed() } else { reservation.succeeded() }
-        }
-        match proven? {
-            Ok(account) => {
+        let reservation = self.throttle.reserve(subject).await?;
+        match self.prove_password(&place, user, &password).await {
+            Ok(Ok(account)) => {
+                reservation.succeeded();
                 let until = self.clock.now().plus(BASIC_REMEMBERED);
                 let password_mark = account.password_mark();
                 let right = RightBasic { account: account.id, password_mark, until };
                 self.known.keep_basic(digest, right);
                 Ok(Arc::new(account))
             }
-            Err(whose) => {
-                self.throttle.remember_wrong(subject, digest, generation);
-                if counted {
+            Ok(Err(whose)) => {
+                if reservation.failed_with(digest, generation) {
                     self.events.note_failure(self.failure(whose, user, origin));
                 }
                 Err(wrong())
             }
+            Err(trouble) => {
+                reservation.succeeded();
+                Err(trouble)
+            }
         }
     }
 
-    async fn remembered_basic(&self, digest: &[u8; 32]) -> Result<Option<Arc<Account>>> {
+    async fn remembered_basic(
+        &self,
+        user: &str,
+        digest: &[u8; 32],
+    ) -> Result<Option<Arc<Account>>> {
         let Some(right) = self.known.basic(digest) else { return Ok(None) };
         if self.clock.now() < right.until {
-            let account = self.account_of(right.account).await?;
-            if let Some(account) =
-                account.filter(|account| account.password_mark() == right.password_mark)
-            {
-                return Ok(Some(account));
+            let account = self.account_of(right.account).await?.filter(|account| {
+                account.password_mark() == right.password_mark && account.is_called(user)
+            });
+            if account.is_some() {
+                return Ok(account);
             }
         }
         self.known.drop_basic(digest);
