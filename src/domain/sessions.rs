@@ -116,9 +116,10 @@ impl Lives {
         }
     }
 
-    const fn session(&self, carrier: Carrier) -> Duration {
+    /// As long as the longest-lived thing that it carries.
+    fn session(&self, carrier: Carrier) -> Duration {
         match carrier {
-            Carrier::NativeTokens => self.native_refresh,
+            Carrier::NativeTokens => self.native_refresh.max(self.native_access),
             Carrier::PagesCookie => self.pages_cookie,
         }
     }
