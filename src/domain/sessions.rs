@@ -239,9 +239,9 @@ pub(super) fn insert(transaction: &Transaction<'_>, opening: &Opening) -> Result
         .prepare_cached(
             "UPDATE sessions SET ended_at = ?2 WHERE ended_at IS NULL AND id IN (
                  SELECT id FROM sessions WHERE account_id = ?1 AND ended_at IS NULL
-                 ORDER BY last_seen_at DESC, created_at DESC LIMIT -1 OFFSET ?3)",
+                 ORDER BY id = ?4 DESC, last_seen_at DESC, created_at DESC LIMIT -1 OFFSET ?3)",
         )?
-        .execute(params![opening.account, opening.now, MAX_PER_ACCOUNT])?;
+        .execute(params![opening.account, opening.now, MAX_PER_ACCOUNT, opening.id])?;
     Ok(())
 }
 
