@@ -141,9 +141,10 @@ impl Lives {
         }
     }
 
-    const fn session(&self, carrier: Carrier) -> Duration {
+    /// As long as the longest-lived thing that it carries.
+    fn session(&self, carrier: Carrier) -> Duration {
         match carrier {
-            Carrier::NativeTokens => self.native_refresh,
+            Carrier::NativeTokens => self.native_refresh.max(self.native_access),
             Carrier::PagesCookie => self.pages_cookie,
             Carrier::PinCookies => self.pin_refresh,
             Carrier::PairTokens => self.pair_refresh,
@@ -266,9 +267,9 @@ pub(super) fn insert(transaction: &Transaction<'_>, opening: &Opening) -> Result
         .prepare_cached(
             "UPDATE sessions SET ended_at = ?2 WHERE ended_at IS NULL AND id IN (
                  SELECT id FROM sessions WHERE account_id = ?1 AND ended_at IS NULL
-                 ORDER BY last_seen_at DESC, created_at DESC LIMIT -1 OFFSET ?3)",
+                 ORDER BY id = ?4 DESC, last_seen_at DESC, created_at DESC LIMIT -1 OFFSET ?3)",
         )?
-        .execute(params![opening.account, opening.now, MAX_PER_ACCOUNT])?;
+        .execute(params![opening.account, opening.now, MAX_PER_ACCOUNT, opening.id])?;
     Ok(())
 }
 
@@ -350,21 +351,25 @@ fn rotate(
 ) -> Result<Rotation> {
     let rotated = transaction
         .prepare_cached(
-            "UPDATE sessions SET refresh_digest = ?3, rotated_at = ?4, last_seen_at = ?4, expires_at = ?5
+            "UPDATE sessions SET refresh_digest = ?3, rotated_digest = ?2, rotated_at = ?4,
+                 last_seen_at = ?4, expires_at = ?5
              WHERE id = ?1 AND refresh_digest = ?2 AND ended_at IS NULL AND expires_at > ?4",
         )?
         .execute(params![id, old, new, now, expires_at])?;
     let row = transaction
-        .prepare_cached("SELECT account_id, rotated_at, ended_at FROM sessions WHERE id = ?1")?
-        .query_row([id], |row| {
+        .prepare_cached(
+            "SELECT account_id, ended_at, rotated_at > ?3 AND rotated_digest = ?2
+             FROM sessions WHERE id = ?1",
+        )?
+        .query_row(params![id, old, now.minus(REUSE_GRACE)], |row| {
             Ok((
                 row.get(0)?,
                 row.get::<_, Option<Timestamp>>(1)?,
-                row.get::<_, Option<Timestamp>>(2)?,
+                row.get::<_, Option<bool>>(2)?.unwrap_or(false),
             ))
         })
         .optional()?;
-    let Some((account, rotated_at, ended_at)) = row else { return Ok(Rotation::Over) };
+    let Some((account, ended_at, sent_twice)) = row else { return Ok(Rotation::Over) };
     let account = accounts::must_exist(transaction, account)?;
     if rotated > 0 {
         let active = account.is_active();
@@ -373,7 +378,7 @@ fn rotate(
     if ended_at.is_some() {
         return Ok(Rotation::Over);
     }
-    if rotated_at.is_some_and(|at| now < at.plus(REUSE_GRACE)) {
+    if sent_twice {
         return Ok(Rotation::Reused { ended: None });
     }
     end(transaction, account.id, id, now)?;

@@ -1,10 +1,6 @@
 //! The one way in, for all dialects.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher as _},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
@@ -158,55 +154,75 @@ impl Core {
     /// [`Error::Throttled`], [`Error::Busy`], or [`Error::Unauthenticated`] for everything that
     /// is not right.
     pub async fn sign_in(&self, knock: SignIn) -> Result<SignedIn> {
-        let SignIn { who, proof, carrier, origin } = knock;
-        self.throttle.check(origin.subject())?;
+        let subject = knock.origin.subject();
+        self.throttle.check(subject)?;
         let place = self.hasher.place()?;
-        let reservation = self.throttle.reserve(origin.subject()).await?;
-        let proven = match &proof {
-            Proof::Password(password) => self.prove_password(&place, &who, password).await,
-            Proof::Pin(pin) => self.prove_pin(&place, &who, pin, &origin).await,
-        };
-        let account = match proven {
-            Ok(Ok(account)) => account,
+        let reservation = self.throttle.reserve(subject).await?;
+        match self.prove_and_let_in(&place, &knock).await {
+            Ok(Ok(signed_in)) => {
+                reservation.succeeded();
+                Ok(signed_in)
+            }
             Ok(Err(whose)) => {
                 reservation.failed();
-                self.events.note_failure(self.failure(whose, &who, &origin));
-                return Err(Error::Unauthenticated(Why::WrongCredentials));
+                self.events.note_failure(self.failure(whose, &knock.who, &knock.origin));
+                Err(Error::Unauthenticated(Why::WrongCredentials))
             }
             Err(trouble) => {
                 reservation.succeeded();
-                return Err(trouble);
+                Err(trouble)
             }
-        };
-        reservation.succeeded();
-        let new_hash = match &proof {
-            Proof::Password(password) => self.better_hash(&place, &account, password).await?,
-            Proof::Pin(_) => None,
-        };
-        self.let_in(account, carrier, &proof, &origin, new_hash).await
+        }
     }
 
+    /// Proves anew when the account has changed meanwhile: somebody may have disabled it or
+    /// changed its password, or another sign-in may have replaced an outdated hash.
+    async fn prove_and_let_in(
+        &self,
+        place: &Place,
+        knock: &SignIn,
+    ) -> Result<std::result::Result<SignedIn, Option<AccountId>>> {
+        loop {
+            let proven = match &knock.proof {
+                Proof::Password(password) => {
+                    self.prove_password(place, &knock.who, password).await?
+                }
+                Proof::Pin(pin) => self.prove_pin(place, &knock.who, pin, &knock.origin).await?,
+            };
+            let account = match proven {
+                Ok(account) => account,
+                Err(whose) => return Ok(Err(whose)),
+            };
+            let new_hash = match &knock.proof {
+                Proof::Password(password) => self.better_hash(place, &account, password).await?,
+                Proof::Pin(_) => None,
+            };
+            if let Some(signed_in) = self.let_in(account, knock, new_hash).await? {
+                return Ok(Ok(signed_in));
+            }
+        }
+    }
+
+    /// `None` when the account is no longer what was proven.
     async fn let_in(
         &self,
         account: Account,
-        carrier: Carrier,
-        proof: &Proof,
-        origin: &Origin,
+        knock: &SignIn,
         new_hash: Option<String>,
-    ) -> Result<SignedIn> {
-        let method = match proof {
+    ) -> Result<Option<SignedIn>> {
+        let method = match knock.proof {
             Proof::Password(_) => "password",
             Proof::Pin(_) => "pin",
         };
-        let (opening, carried) = self.open_session(&account, carrier, method, origin)?;
+        let origin = &knock.origin;
+        let (opening, carried) = self.open_session(&account, knock.carrier, method, origin)?;
         let event = Event::from_origin(EventKind::SignedIn, origin, self.clock.now());
         let event = event.by(account.id).about(method);
         let id = account.id;
         let account = self
             .deed(move |transaction, now| {
-                // Between proof and here somebody may have disabled it or changed its password.
                 if !accounts::unchanged(transaction, &account)? {
-                    return Err(Error::Unauthenticated(Why::WrongCredentials));
+                    return Ok(None);
                 }
                 accounts::note_sign_in(transaction, id, new_hash.as_deref(), now)?;
                 if method == "password" {
@@ -214,11 +230,11 @@ impl Core {
                 }
                 sessions::insert(transaction, &opening)?;
                 event.append(transaction)?;
-                accounts::must_exist(transaction, id)
+                accounts::must_exist(transaction, id).map(Some)
             })
             .await?;
         self.known.forget(id);
-        Ok(SignedIn { account: Arc::new(account), carried })
+        Ok(account.map(|account| SignedIn { account: Arc::new(account), carried }))
     }
 
     /// `Err` holds whose password it was not, if anybody's.
@@ -246,36 +262,33 @@ impl Core {
         pin: &Secret,
         origin: &Origin,
     ) -> Result<std::result::Result<Account, Option<AccountId>>> {
-        // One guess at a time for one name, so that parallel ones cannot outrun the counter.
-        let _turn = self.pin_turns[turn_of(who, self.pin_turns.len())].lock().await;
         let login = who.to_owned();
-        let now = self.clock.now();
         let found = self
             .db
-            .read(move |connection| {
-                let Some(account) = accounts::row_by_login(connection, &login)? else {
-                    return Ok::<_, Error>(None);
-                };
-                let guard = pin_guard(connection, account.id)?;
-                Ok(Some((account, guard)))
-            })
+            .read(move |connection| Ok::<_, Error>(accounts::row_by_login(connection, &login)?))
             .await?;
+        // One guess at a time for one account, whatever it is called, so that parallel ones
+        // cannot outrun the counter.
+        let id = found.as_ref().map_or_else(AccountId::random, |account| account.id);
+        let _turn =
+            self.pin_turns[usize::from(id.shard_byte()) % self.pin_turns.len()].lock().await;
+        let now = self.clock.now();
+        let guard =
+            self.db.read(move |connection| Ok::<_, Error>(pin_guard(connection, id)?)).await?;
         let within = origin.is_within(&self.settings.pin_networks);
-        let usable = found.filter(|(account, guard)| {
+        let usable = found.filter(|account| {
             within
                 && account.is_active()
                 && account.pin_hash.is_some()
                 && !guard.is_some_and(|guard| guard.is_locked(now))
         });
-        let id = usable.as_ref().map(|(account, _)| account.id);
-        let stored = usable.as_ref().and_then(|(account, _)| account.pin_hash.clone());
-        let peppered = self.pepper(id.unwrap_or_else(AccountId::random), pin);
-        let fits = self.hasher.verify_pin(place, peppered, stored).await?;
+        let stored = usable.as_ref().and_then(|account| account.pin_hash.clone());
+        let fits = self.hasher.verify_pin(place, self.pepper(id, pin), stored).await?;
         match usable {
-            Some((account, _)) if fits => Ok(Ok(account)),
-            Some((account, guard)) => {
-                self.count_wrong_pin(account.id, guard, origin).await?;
-                Ok(Err(Some(account.id)))
+            Some(account) if fits => Ok(Ok(account)),
+            Some(_) => {
+                self.count_wrong_pin(id, guard, origin).await?;
+                Ok(Err(Some(id)))
             }
             None => Ok(Err(None)),
         }
@@ -336,52 +349,50 @@ impl Core {
         let name = canonical(user);
         let digest =
             keyed_digest(&self.basic_key, &[name.as_bytes(), password.reveal().as_bytes()]);
-        if let Some(account) = self.remembered_basic(&digest).await? {
+        if let Some(account) = self.remembered_basic(user, &digest).await? {
             return Ok(account);
         }
         let generation = self.known.generation();
-        let wrong_before = self.throttle.known_wrong(subject, &digest);
         let wrong = || Error::Unauthenticated(Why::WrongCredentials);
-        if wrong_before == Some(generation) {
+        if self.throttle.known_wrong(subject, &digest) == Some(generation) {
             return Err(wrong());
         }
         let place = self.hasher.place()?;
-        let reservation = match wrong_before {
-            Some(_) => None,
-            None => Some(self.throttle.reserve(subject).await?),
-        };
-        let proven = self.prove_password(&place, user, &password).await;
-        let counted =
-            matches!(proven, Ok(Err(_))) && self.throttle.known_wrong(subject, &digest).is_none();
-        if let Some(reservation) = reservation {
-            if counted { reservation.failed() } else { reservation.succeeded() }
-        }
-        match proven? {
-            Ok(account) => {
+        let reservation = self.throttle.reserve(subject).await?;
+        match self.prove_password(&place, user, &password).await {
+            Ok(Ok(account)) => {
+                reservation.succeeded();
                 let until = self.clock.now().plus(BASIC_REMEMBERED);
                 let password_mark = account.password_mark();
                 let right = RightBasic { account: account.id, password_mark, until };
                 self.known.keep_basic(digest, right);
                 Ok(Arc::new(account))
             }
-            Err(whose) => {
-                self.throttle.remember_wrong(subject, digest, generation);
-                if counted {
+            Ok(Err(whose)) => {
+                if reservation.failed_with(digest, generation) {
                     self.events.note_failure(self.failure(whose, user, origin));
                 }
                 Err(wrong())
             }
+            Err(trouble) => {
+                reservation.succeeded();
+                Err(trouble)
+            }
         }
     }
 
-    async fn remembered_basic(&self, digest: &[u8; 32]) -> Result<Option<Arc<Account>>> {
+    async fn remembered_basic(
+        &self,
+        user: &str,
+        digest: &[u8; 32],
+    ) -> Result<Option<Arc<Account>>> {
         let Some(right) = self.known.basic(digest) else { return Ok(None) };
         if self.clock.now() < right.until {
-            let account = self.account_of(right.account).await?;
-            if let Some(account) =
-                account.filter(|account| account.password_mark() == right.password_mark)
-            {
-                return Ok(Some(account));
+            let account = self.account_of(right.account).await?.filter(|account| {
+                account.password_mark() == right.password_mark && account.is_called(user)
+            });
+            if account.is_some() {
+                return Ok(account);
             }
         }
         self.known.drop_basic(digest);
@@ -439,12 +450,6 @@ impl Core {
             None => event,
         }
     }
-}
-
-fn turn_of(who: &str, turns: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    canonical(who).hash(&mut hasher);
-    usize::try_from(hasher.finish() % turns.max(1) as u64).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -57,6 +57,20 @@ struct KnownWrong {
     generation: u64,
 }
 
+/// How a try ended.
+#[derive(Clone, Copy)]
+enum Verdict {
+    Right,
+    Wrong,
+    WrongAs(KnownWrong),
+}
+
+impl Verdict {
+    const fn is_failure(self) -> bool {
+        !matches!(self, Self::Right)
+    }
+}
+
 struct Window {
     ends: Duration,
     failures: u32,
@@ -210,17 +224,6 @@ impl Throttle {
         window
     }
 
-    /// Remembers a wrong Basic credential, so that a forgotten phone which repeats it counts once.
-    pub fn remember_wrong(&self, subject: Subject, digest: [u8; 32], generation: u64) {
-        let limit = self.0.policy.max_attempts as usize;
-        if let Some(window) = lock(&self.0.windows).get_mut(&subject) {
-            window.wrong.retain(|known| known.digest != digest);
-            if window.wrong.len() < limit.min(16) {
-                window.wrong.push(KnownWrong { digest, generation });
-            }
-        }
-    }
-
     /// Whether this credential has failed in this window, and the generation of that failure.
     pub fn known_wrong(&self, subject: Subject, digest: &[u8; 32]) -> Option<u64> {
         let now = self.0.clock.ticks();
@@ -256,23 +259,42 @@ impl Throttle {
         counted
     }
 
-    fn settle(&self, subject: Subject, failed: bool) {
+    /// Whether the try counted as a failure.
+    fn settle(&self, subject: Subject, verdict: Verdict) -> bool {
         let now = self.0.clock.ticks();
+        let limit = self.0.policy.max_attempts as usize;
         let mut windows = lock(&self.0.windows);
-        let Some(window) = windows.get_mut(&subject) else { return };
+        let Some(window) = windows.get_mut(&subject) else { return verdict.is_failure() };
         window.in_flight = window.in_flight.saturating_sub(1);
-        if failed {
-            if now >= window.ends {
-                window.failures = 0;
-                window.wrong.clear();
-                window.ends = now + self.0.policy.window;
-            }
-            window.failures += 1;
+        if verdict.is_failure() && now >= window.ends {
+            window.failures = 0;
+            window.wrong.clear();
+            window.ends = now + self.0.policy.window;
         }
+        let counts = match verdict {
+            Verdict::Right => false,
+            Verdict::Wrong => true,
+            Verdict::WrongAs(wrong) => window.remember(wrong, limit.min(16)),
+        };
+        window.failures += u32::from(counts);
         window.freed.notify_waiters();
         if window.in_flight == 0 && window.failures == 0 {
             windows.remove(&subject);
         }
+        counts
+    }
+}
+
+impl Window {
+    /// Whether this wrong credential is a new one.
+    fn remember(&mut self, wrong: KnownWrong, limit: usize) -> bool {
+        let before = self.wrong.len();
+        self.wrong.retain(|known| known.digest != wrong.digest);
+        let is_new = self.wrong.len() == before;
+        if self.wrong.len() < limit {
+            self.wrong.push(wrong);
+        }
+        is_new
     }
 }
 
@@ -300,24 +322,31 @@ impl Core {
 impl Reservation {
     /// The credential was right (or its owner hid nothing new by it): the try does not count.
     pub fn succeeded(mut self) {
-        self.settle(false);
+        self.settle(Verdict::Right);
     }
 
     /// The try failed; the same as dropping it, said aloud.
     pub fn failed(mut self) {
-        self.settle(true);
+        self.settle(Verdict::Wrong);
     }
 
-    fn settle(&mut self, failed: bool) {
+    /// The try failed with a credential that its client may repeat, a forgotten phone say: the
+    /// same one counts once in a window. Whether it counted.
+    pub fn failed_with(mut self, digest: [u8; 32], generation: u64) -> bool {
+        self.settle(Verdict::WrongAs(KnownWrong { digest, generation }))
+    }
+
+    fn settle(&mut self, verdict: Verdict) -> bool {
         if std::mem::take(&mut self.counts) {
-            self.throttle.settle(self.subject, failed);
+            return self.throttle.settle(self.subject, verdict);
         }
+        verdict.is_failure()
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.settle(true);
+        self.settle(Verdict::Wrong);
     }
 }
 

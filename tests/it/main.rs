@@ -1,5 +1,12 @@
 //! All tests over HTTP and the command line, in one binary.
 
+mod at_rest;
+mod carriers;
 mod house;
 mod map;
+mod native_auth;
+mod native_letters;
+mod native_register;
+mod signing_in;
+mod signing_pins;
 mod smoke;

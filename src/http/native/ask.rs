@@ -1,6 +1,6 @@
 //! Who asks native, and with which words: credentials, strict JSON bodies, moments.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
 use poem::{
     FromRequest, Request, RequestBody,
@@ -13,7 +13,10 @@ use poem_openapi::{
     },
     types::{ParseFromParameter, ParseResult, ToJSON, Type},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, IgnoredAny, MapAccess, value::MapAccessDeserializer},
+};
 use serde_json::{Value, error::Category};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -205,12 +208,38 @@ impl<'a, T: DeserializeOwned + Type> ApiExtractor<'a> for Strict<T> {
         }
         let bytes = body.take()?.into_bytes().await.map_err(|_| NativeError::unreadable())?;
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let path = error.path().to_string();
-            misread::<T>(&path, error.inner())
+        let parsed: Fields<T> = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            // A wrong field may stand before the place where the JSON breaks off.
+            match serde_json::from_slice::<IgnoredAny>(&bytes) {
+                Ok(_) => misread::<T>(&error.path().to_string(), error.inner()),
+                Err(_) => NativeError::unreadable(),
+            }
         })?;
         reader.end().map_err(|_| NativeError::unreadable())?;
-        Ok(Self(parsed))
+        Ok(Self(parsed.0))
+    }
+}
+
+/// The fields of an object. By itself serde reads a struct from an array too, by position.
+struct Fields<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Fields<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectOnly(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectOnly<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> de::Visitor<'de> for ObjectOnly<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
     }
 }
 
