@@ -10,6 +10,7 @@ use crate::{
 
 /// What an error answer says.
 #[derive(Clone, Debug, Object)]
+#[oai(rename = "SignupProblem")]
 pub struct Problem {
     pub message: String,
     /// What is wrong with a token: `jwt expired` · `jwt malformed` · `invalid signature` ·
