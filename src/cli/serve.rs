@@ -20,8 +20,8 @@ const BACKLOG: u32 = 1024;
 
 /// Serves until SIGTERM or SIGINT; requests in flight finish, ten seconds at the most.
 pub async fn run(config: Config) -> Result<(), Failure> {
-    let core = house::open(&config).await?;
     let _lock = Db::claim(&config.data_dir).map_err(trouble)?;
+    let core = house::open(&config).await?;
     core.sweep_copies();
     let listeners: Vec<TcpListener> =
         config.server.listen.iter().copied().map(bind).collect::<Result<_, _>>()?;
