@@ -10,12 +10,9 @@ mod shell;
 mod voice;
 
 use futures_util::{FutureExt, future::BoxFuture};
-use poem::{
-    Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::make_sync, get,
-    http::HeaderMap, web::Json,
-};
-use poem_openapi::OpenApiService;
-use serde_json::json;
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get, http::HeaderMap};
+use poem_openapi::{OpenApi, OpenApiService, payload::Json};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use self::{
@@ -117,10 +114,11 @@ pub fn routes(
     stop: watch::Receiver<bool>,
 ) -> impl Endpoint<Output = Response> + 'static {
     let native = settings.dialects.native.then(|| Voice(native::apis(&core, stop), native::speak));
-    let operations = (voice::Maybe(native), Voice(pair::apis(&core), pair::speak));
-    let mut routes = Route::new()
-        .nest_no_strip("/", OpenApiService::new(operations, "", "").into_endpoint())
-        .at("/", get(make_sync(front)));
+    let pair = settings.dialects.pair.then(|| Voice(pair::apis(&core), pair::speak));
+    let health = Voice(pair::health(&core), pair::speak);
+    let operations = (Front, health, voice::Maybe(native), voice::Maybe(pair));
+    let mut routes =
+        Route::new().nest_no_strip("/", OpenApiService::new(operations, "", "").into_endpoint());
     for (dialect, text) in documents::DOCUMENTS {
         routes = routes.at(format!("/openapi/{dialect}.json"), get(documents::endpoint(text)));
         if dialect == native::DIALECT {
@@ -131,13 +129,19 @@ pub fn routes(
     Shell::new(routes.map_to_response(), core, settings.surroundings, doors, settings.log_access)
 }
 
-/// What a program finds at the root.
-fn front(_: poem::Request) -> Json<serde_json::Value> {
-    Json(json!({
-        "message": "Gatelodge",
-        "version": env!("CARGO_PKG_VERSION"),
-        "documents": "/openapi.json",
-    }))
+struct Front;
+
+#[OpenApi]
+impl Front {
+    /// What a program finds at the root.
+    #[oai(path = "/", method = "get", hidden)]
+    async fn front(&self) -> Json<Value> {
+        Json(json!({
+            "message": "Gatelodge",
+            "version": env!("CARGO_PKG_VERSION"),
+            "documents": "/openapi.json",
+        }))
+    }
 }
 
 #[cfg(test)]

@@ -16,9 +16,14 @@ enum Tag {
     Health,
 }
 
-/// All operations of pair.
-pub type Apis = health::HealthApi;
+/// What is served whichever dialects are: the health check.
+pub fn health(core: &Core) -> health::HealthApi {
+    health::HealthApi { core: core.clone() }
+}
+
+/// All operations of pair below its prefix.
+pub type Apis = health::ApiHealthApi;
 
 pub fn apis(core: &Core) -> Apis {
-    health::HealthApi { core: core.clone() }
+    health::ApiHealthApi { core: core.clone() }
 }
