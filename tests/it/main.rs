@@ -1,5 +1,9 @@
 //! All tests over HTTP and the command line, in one binary.
 
+mod cli;
+mod configuration;
+mod connections;
 mod house;
 mod map;
-mod smoke;
+mod shell;
+mod storage;
