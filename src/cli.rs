@@ -6,7 +6,12 @@ mod openapi;
 mod serve;
 mod user;
 
-use std::{fmt, path::PathBuf, process::ExitCode};
+use std::{
+    fmt,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -61,6 +66,17 @@ impl From<Error> for Failure {
 
 fn trouble(error: impl fmt::Display) -> Failure {
     Failure::Trouble(error.to_string())
+}
+
+/// Prints to standard output. Whoever reads it may leave early, as `head` does.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(trouble(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Runs the command line of this process: exit code 0 done, 1 no, 2 trouble.

@@ -85,6 +85,14 @@ impl fmt::Display for OpenError {
             Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
                 write!(f, "{FILE_NAME} is not a SQLite database: move it away or restore a backup")
             }
+            Self::Sqlite(error)
+                if matches!(
+                    error.sqlite_error_code(),
+                    Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
+                ) =>
+            {
+                write!(f, "{FILE_NAME}: {error}; the data folder must be writable for this user")
+            }
             Self::Sqlite(error) => write!(f, "{FILE_NAME}: {error}"),
             Self::Pool(error) => write!(f, "{FILE_NAME}: {error}"),
         }
@@ -157,8 +165,14 @@ impl Db {
     /// # Errors
     /// Says in one line what is in the way.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        let path = prepare_file(folder)?;
+        prepare_folder(folder)?;
+        let path = folder.join(FILE_NAME);
+        // Closed again at once: closing it later would take SQLite's locks away with it.
+        drop(open_file(&path)?);
         let mut first = Connection::open(&path)?;
+        first.busy_timeout(BUSY_TIMEOUT)?;
+        migrate::check(&first)?;
+        narrow(&path).map_err(|error| OpenError::Folder(path.clone(), error))?;
         configure(&mut first)?;
         migrate::migrate(&mut first, migrate::LATEST)?;
         drop(first);
@@ -172,19 +186,15 @@ impl Db {
         })
     }
 
-    /// Claims the folder for a server.
+    /// Claims the folder for a server, which does so before it opens the database: a newer
+    /// version must not migrate what an older one serves.
     ///
     /// # Errors
     /// [`OpenError::InUse`] when another process serves it.
     pub fn claim(folder: &Path) -> Result<ServeLock, OpenError> {
+        prepare_folder(folder)?;
         let path = folder.join(LOCK_NAME);
-        let file = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| OpenError::Folder(path.clone(), error))?;
+        let file = open_file(&path)?;
         match file.try_lock() {
             Ok(()) => Ok(ServeLock(file)),
             Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
@@ -326,23 +336,29 @@ fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn prepare_file(folder: &Path) -> Result<PathBuf, OpenError> {
-    let in_folder = |error| OpenError::Folder(folder.to_owned(), error);
-    if !folder.is_dir() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(in_folder)?;
+fn prepare_folder(folder: &Path) -> Result<(), OpenError> {
+    if folder.is_dir() {
+        return Ok(());
     }
-    let path = folder.join(FILE_NAME);
-    let file = fs::OpenOptions::new()
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| OpenError::Folder(folder.to_owned(), error))
+}
+
+fn open_file(path: &Path) -> Result<fs::File, OpenError> {
+    fs::OpenOptions::new()
         .create(true)
         .truncate(false)
         .read(true)
         .write(true)
         .mode(0o600)
-        .open(&path)
-        .map_err(|error| OpenError::Folder(path.clone(), error))?;
-    let mode = file.metadata().map_err(in_folder)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(in_folder)?;
+        .open(path)
+        .map_err(|error| OpenError::Folder(path.to_owned(), error))
+}
+
+/// Takes away what others than the owner may.
+fn narrow(path: &Path) -> io::Result<()> {
+    match fs::metadata(path)?.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => fs::set_permissions(path, fs::Permissions::from_mode(0o600)),
     }
-    Ok(path)
 }

@@ -14,12 +14,9 @@ mod visitor;
 mod voice;
 
 use futures_util::{FutureExt, future::BoxFuture};
-use poem::{
-    Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::make_sync, get,
-    http::HeaderMap, web::Json,
-};
-use poem_openapi::{OpenApi, OpenApiService};
-use serde_json::json;
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get, http::HeaderMap};
+use poem_openapi::{OpenApi, OpenApiService, payload::Json};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use self::{
@@ -100,7 +97,7 @@ fn is_known_to_pair<'a>(
     pair::caller(core, headers, facts).map(|found| found.map(|_| ())).boxed()
 }
 
-fn doors(dialects: Dialects) -> Vec<Door> {
+fn doors(on: Dialects) -> Vec<Door> {
     let plain = |prefix, speak: Speak| Door {
         prefix,
         speak,
@@ -109,34 +106,29 @@ fn doors(dialects: Dialects) -> Vec<Door> {
         max_body: MIB,
         has_bucket: true,
     };
-    let mut doors = vec![plain("/", native::speak)];
-    if dialects.native {
-        doors.push(Door {
+    let open = |prefix, speak: Speak| Door { has_bucket: false, ..plain(prefix, speak) };
+    // A dialect that is switched off keeps its door: what lies behind it is 404 for everybody.
+    vec![
+        plain("/", native::speak),
+        open("/openapi", native::speak),
+        open("/openapi.json", native::speak),
+        open("/health", pair::speak),
+        open("/api/health", pair::speak),
+        Door {
             challenge: native::challenge,
-            stranger: Some(is_known_to_native),
+            stranger: on.native.then_some(is_known_to_native as Stranger),
             ..plain("/api/v1", native::speak)
-        });
-    }
-    doors.push(Door { has_bucket: false, ..plain("/health", pair::speak) });
-    if dialects.pair {
-        doors.push(Door {
+        },
+        Door {
             challenge: pair::challenge,
-            stranger: Some(is_known_to_pair),
+            stranger: on.pair.then_some(is_known_to_pair as Stranger),
             ..plain("/api", pair::speak)
-        });
-        doors.push(Door { has_bucket: false, ..plain("/api/health", pair::speak) });
-    }
-    if dialects.pin || dialects.signup {
-        doors.push(plain("/auth", pin::speak));
-    }
-    if dialects.pin {
-        doors.push(plain("/users", pin::speak));
-    }
-    if dialects.signup {
-        doors.push(plain("/auth/signup", signup::speak));
-        doors.push(plain("/dashboard", signup::speak));
-    }
-    doors
+        },
+        plain("/auth", pin::speak),
+        plain("/users", pin::speak),
+        plain("/auth/signup", signup::speak),
+        plain("/dashboard", signup::speak),
+    ]
 }
 
 /// The whole server as one endpoint; `stop` turns true when it was told to stop.
@@ -146,9 +138,8 @@ pub fn routes(
     stop: watch::Receiver<bool>,
 ) -> impl Endpoint<Output = Response> + 'static {
     let operations = operations(&core, settings.dialects, stop);
-    let mut routes = Route::new()
-        .nest_no_strip("/", OpenApiService::new(operations, "", "").into_endpoint())
-        .at("/", get(make_sync(front)));
+    let mut routes =
+        Route::new().nest_no_strip("/", OpenApiService::new(operations, "", "").into_endpoint());
     for (dialect, text) in documents::DOCUMENTS {
         routes = routes.at(format!("/openapi/{dialect}.json"), get(documents::endpoint(text)));
         if dialect == native::DIALECT {
@@ -170,16 +161,22 @@ fn operations(core: &Core, on: Dialects, stop: watch::Receiver<bool>) -> impl Op
         Voice(login, pin::speak)
     });
     let health = Voice(pair::health(core), pair::speak);
-    (Maybe(native), Maybe(pin), Maybe(pair), Maybe(signup), Maybe(login), health)
+    (Front, Maybe(native), Maybe(pin), Maybe(pair), Maybe(signup), Maybe(login), health)
 }
 
-/// What a program finds at the root.
-fn front(_: poem::Request) -> Json<serde_json::Value> {
-    Json(json!({
-        "message": "Gatelodge",
-        "version": env!("CARGO_PKG_VERSION"),
-        "documents": "/openapi.json",
-    }))
+struct Front;
+
+#[OpenApi]
+impl Front {
+    /// What a program finds at the root.
+    #[oai(path = "/", method = "get", hidden)]
+    async fn front(&self) -> Json<Value> {
+        Json(json!({
+            "message": "Gatelodge",
+            "version": env!("CARGO_PKG_VERSION"),
+            "documents": "/openapi.json",
+        }))
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use clap::Args;
 
-use super::{Failure, trouble};
+use super::{Failure, say, trouble};
 use crate::http::documents;
 
 #[derive(Args)]
@@ -19,14 +19,13 @@ pub struct OpenapiCommand {
 
 pub fn run(command: &OpenapiCommand) -> Result<(), Failure> {
     if !command.write {
-        print!("{}", document(&command.dialect)?);
-        return Ok(());
+        return say(&document(&command.dialect)?);
     }
     fs::create_dir_all("openapi").map_err(trouble)?;
     for (dialect, _) in documents::DOCUMENTS {
         let path = Path::new("openapi").join(format!("{dialect}.json"));
         fs::write(&path, document(dialect)?).map_err(trouble)?;
-        println!("{} written", path.display());
+        say(&format!("{} written\n", path.display()))?;
     }
     Ok(())
 }

@@ -20,9 +20,9 @@ const BACKLOG: u32 = 1024;
 
 /// Serves until SIGTERM or SIGINT; requests in flight finish, ten seconds at the most.
 pub async fn run(config: Config) -> Result<(), Failure> {
+    let _lock = Db::claim(&config.data_dir).map_err(trouble)?;
     let core = house::open(&config).await?;
     core.check_roles().await?;
-    let _lock = Db::claim(&config.data_dir).map_err(trouble)?;
     core.sweep_copies();
     let listeners: Vec<TcpListener> =
         config.server.listen.iter().copied().map(bind).collect::<Result<_, _>>()?;

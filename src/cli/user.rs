@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Read};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Failure, house, trouble};
+use super::{Failure, house, say, trouble};
 use crate::{
     config::Config,
     domain::{
@@ -106,19 +106,19 @@ async fn add(core: &Core, command: AddUser) -> Result<(), Failure> {
         status: None,
     };
     let account = core.user_create(&Caller::operator(), draft).await?;
-    say_added(&account, wished.as_deref(), generated.as_ref());
-    Ok(())
+    say(&added(&account, wished.as_deref(), generated.as_ref()))
 }
 
-fn say_added(account: &Account, wished: Option<&str>, generated: Option<&Secret>) {
-    println!("{} is added, with the role {}.", account.username, account.role);
+fn added(account: &Account, wished: Option<&str>, generated: Option<&Secret>) -> String {
+    let mut text = format!("{} is added, with the role {}.\n", account.username, account.role);
     if account.role == ADMIN && wished != Some(ADMIN) {
-        println!("They are the first active account, so they are the admin.");
+        text += "They are the first active account, so they are the admin.\n";
     }
     if let Some(password) = generated {
-        println!("Password: {}", password.reveal());
-        println!("It is shown this once; hand it over and let them change it.");
+        text += &format!("Password: {}\n", password.reveal());
+        text += "It is shown this once; hand it over and let them change it.\n";
     }
+    text
 }
 
 async fn list(core: &Core, command: &ListUsers) -> Result<(), Failure> {
@@ -134,18 +134,19 @@ async fn list(core: &Core, command: &ListUsers) -> Result<(), Failure> {
     }
     if command.json {
         let shown: Vec<_> = accounts.iter().map(shown).collect();
-        println!("{}", serde_json::to_string_pretty(&shown).map_err(trouble)?);
-        return Ok(());
+        let text = serde_json::to_string_pretty(&shown).map_err(trouble)?;
+        return say(&format!("{text}\n"));
     }
     if accounts.is_empty() {
-        println!("No accounts yet. Make the first one: gatelodge user add NAME --generate");
+        return say("No accounts yet. Make the first one: gatelodge user add NAME --generate\n");
     }
-    for account in accounts {
-        let email = account.email.as_deref().unwrap_or("-");
-        let (name, role, status) = (&account.username, &account.role, account.status.name());
-        println!("{name:<24} {role:<12} {status:<9} {email}");
-    }
-    Ok(())
+    say(&accounts.iter().map(line).collect::<String>())
+}
+
+fn line(account: &Account) -> String {
+    let email = account.email.as_deref().unwrap_or("-");
+    let (name, role, status) = (&account.username, &account.role, account.status.name());
+    format!("{name:<24} {role:<12} {status:<9} {email}\n")
 }
 
 fn shown(account: &Account) -> serde_json::Value {

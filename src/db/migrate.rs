@@ -26,22 +26,30 @@ pub const LATEST: u32 = MIGRATIONS.len() as u32;
 /// [`OpenError::Newer`] for a database of a later version, [`OpenError::Foreign`] for one of
 /// another program, [`OpenError::Sqlite`] for the rest.
 pub fn migrate(connection: &mut Connection, target: u32) -> Result<(), OpenError> {
-    let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version > LATEST {
-        return Err(OpenError::Newer { found: version, known: LATEST });
-    }
-    if version == LATEST {
-        return check_owner(connection);
-    }
-    if version > 0 {
-        check_owner(connection)?;
-    } else if has_tables(connection)? {
-        return Err(OpenError::Foreign);
-    }
+    let version = check(connection)?;
     for number in version..target {
         step(connection, number)?;
     }
     Ok(())
+}
+
+/// The schema version of a database that is ours or still empty; writes nothing, so that
+/// somebody else's stays as it is.
+///
+/// # Errors
+/// As [`migrate`].
+pub fn check(connection: &Connection) -> Result<u32, OpenError> {
+    let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let used = version > 0 || has_tables(connection)?;
+    // Read last: another process may be making the first tables just now.
+    let owner: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if used && owner != APPLICATION_ID {
+        return Err(OpenError::Foreign);
+    }
+    if version > LATEST {
+        return Err(OpenError::Newer { found: version, known: LATEST });
+    }
+    Ok(version)
 }
 
 fn step(connection: &mut Connection, number: u32) -> Result<(), OpenError> {
@@ -55,11 +63,6 @@ fn step(connection: &mut Connection, number: u32) -> Result<(), OpenError> {
     }
     transaction.commit()?;
     Ok(())
-}
-
-fn check_owner(connection: &Connection) -> Result<(), OpenError> {
-    let id: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-    if id == APPLICATION_ID { Ok(()) } else { Err(OpenError::Foreign) }
 }
 
 fn has_tables(connection: &Connection) -> Result<bool, OpenError> {

@@ -31,8 +31,8 @@ enum Tag {
     Health,
 }
 
-/// All operations of pair but its health check, which is there in any case.
-pub type Apis = (auth::AuthApi, logs::LogsApi, stream::StreamApi);
+/// All operations of pair below its prefix.
+pub type Apis = (auth::AuthApi, logs::LogsApi, stream::StreamApi, health::ApiHealthApi);
 
 /// `stop` turns true when the server was told to stop: streams end then.
 pub fn apis(core: &Core, stop: watch::Receiver<bool>) -> Apis {
@@ -40,10 +40,11 @@ pub fn apis(core: &Core, stop: watch::Receiver<bool>) -> Apis {
         auth::AuthApi { core: core.clone() },
         logs::LogsApi { core: core.clone() },
         stream::StreamApi { core: core.clone(), stop },
+        health::ApiHealthApi { core: core.clone() },
     )
 }
 
-/// The health check.
+/// What is served whichever dialects are: the health check.
 pub type Health = health::HealthApi;
 
 pub fn health(core: &Core) -> Health {

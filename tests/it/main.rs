@@ -2,11 +2,15 @@
 
 mod at_rest;
 mod carriers;
+mod cli;
+mod configuration;
+mod connections;
 mod house;
 mod map;
 mod native_auth;
 mod native_letters;
 mod native_register;
+mod shell;
 mod signing_in;
 mod signing_pins;
-mod smoke;
+mod storage;

@@ -5,7 +5,12 @@ use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 use super::{Tag, error::Problem};
 use crate::domain::Core;
 
+/// Served whether the dialect is on or off: supervisors ask here.
 pub struct HealthApi {
+    pub core: Core,
+}
+
+pub struct ApiHealthApi {
     pub core: Core,
 }
 
@@ -32,17 +37,15 @@ enum HealthAnswer {
     Unhealthy(Json<Problem>),
 }
 
-impl HealthApi {
-    async fn check(&self) -> HealthAnswer {
-        match self.core.health().await {
-            Ok(()) => HealthAnswer::Healthy(Json(Health {
-                status: "healthy".to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                runtime: "rust".to_owned(),
-                timestamp: self.core.now().text(),
-            })),
-            Err(_) => HealthAnswer::Unhealthy(Problem::new("the database is not usable")),
-        }
+async fn check(core: &Core) -> HealthAnswer {
+    match core.health().await {
+        Ok(()) => HealthAnswer::Healthy(Json(Health {
+            status: "healthy".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            runtime: "rust".to_owned(),
+            timestamp: core.now().text(),
+        })),
+        Err(_) => HealthAnswer::Unhealthy(Problem::new("the database is not usable")),
     }
 }
 
@@ -53,14 +56,17 @@ impl HealthApi {
     /// Public, and outside the request bucket.
     #[oai(path = "/health", method = "get", operation_id = "health")]
     async fn health(&self) -> HealthAnswer {
-        self.check().await
+        check(&self.core).await
     }
+}
 
+#[OpenApi(tag = "Tag::Health")]
+impl ApiHealthApi {
     /// Health, below /api
     ///
     /// The same.
     #[oai(path = "/api/health", method = "get", operation_id = "api_health")]
     async fn api_health(&self) -> HealthAnswer {
-        self.check().await
+        check(&self.core).await
     }
 }
