@@ -6,7 +6,7 @@ use super::{
     Core, Timestamp,
     accounts::{self, AccountId, check_line},
     caller::Caller,
-    error::{Error, Field, Noun, Reason, Result},
+    error::{Denied, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
     page::{Page, PageOf},
     permissions::{API_KEYS_DELETE, API_KEYS_READ, API_KEYS_WRITE, Permissions},
@@ -96,6 +96,14 @@ fn check_permissions(caller: &Caller, names: Option<Vec<String>>) -> Result<Opti
         caller.must_cover(permissions)?;
     }
     Ok(permissions)
+}
+
+/// A key never has more than its owner, also while somebody with more rights makes it.
+fn must_be_within(owner: &Permissions, wanted: Option<&Permissions>) -> Result<()> {
+    match wanted {
+        Some(wanted) if !owner.covers(wanted) => Err(Error::Forbidden(Denied::ExceedsRights)),
+        _ => Ok(()),
+    }
 }
 
 fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<()> {
@@ -278,9 +286,7 @@ impl Core {
             .deed(move |transaction, _| {
                 let rights = accounts::must_exist(transaction, owner)?.permissions;
                 asking.must_cover(&rights)?;
-                if key.permissions.as_ref().is_some_and(|wanted| !rights.covers(wanted)) {
-                    return Err(Error::Forbidden(super::error::Denied::ExceedsRights));
-                }
+                must_be_within(&rights, key.permissions.as_ref())?;
                 insert(transaction, &key, digest)?;
                 event.append(transaction)?;
                 Ok(key)
@@ -352,7 +358,11 @@ impl Core {
             .deed(move |transaction, now| {
                 let mut key = reachable(transaction, &asking, &id, API_KEYS_WRITE)?;
                 key.name = change.name.unwrap_or(key.name);
-                key.permissions = permissions.unwrap_or(key.permissions);
+                if let Some(permissions) = permissions {
+                    let rights = accounts::must_exist(transaction, key.account)?.permissions;
+                    must_be_within(&rights, permissions.as_ref())?;
+                    key.permissions = permissions;
+                }
                 key.expires_at = change.expires_at.unwrap_or(key.expires_at);
                 update(transaction, &key)?;
                 let event = Event::new(EventKind::ApiKeyUpdated, &asking, now);
