@@ -155,13 +155,19 @@ fn row_by_id(connection: &Connection, id: &str) -> Result<ApiKey> {
         .ok_or(Error::NotFound(Noun::ApiKey))
 }
 
-pub(super) fn is_live(connection: &Connection, id: &str, now: Timestamp) -> rusqlite::Result<bool> {
+/// The key as it is now, unless it has ended.
+pub(super) fn live(
+    connection: &Connection,
+    id: &str,
+    now: Timestamp,
+) -> rusqlite::Result<Option<ApiKey>> {
     connection
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM api_keys WHERE id = ?1 AND revoked_at IS NULL
-                            AND (expires_at IS NULL OR expires_at > ?2))",
-        )?
-        .query_row(params![id, now], |row| row.get(0))
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM api_keys WHERE id = ?1 AND revoked_at IS NULL
+             AND (expires_at IS NULL OR expires_at > ?2)"
+        ))?
+        .query_row(params![id, now], from_row)
+        .optional()
 }
 
 fn insert(transaction: &Transaction<'_>, key: &ApiKey, digest: TokenDigest) -> Result<()> {
