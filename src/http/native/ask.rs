@@ -13,7 +13,10 @@ use poem_openapi::{
     },
     types::{ParseFromParameter, ParseResult, ToJSON, Type},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_json::{Value, error::Category};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -204,14 +207,25 @@ impl<'a, T: DeserializeOwned + Type> ApiExtractor<'a> for Strict<T> {
             return Err(NativeError::media_type().into());
         }
         let bytes = body.take()?.into_bytes().await.map_err(|_| NativeError::unreadable())?;
+        // The whole text first: broken JSON is that, whatever its fields would be.
+        if serde_json::from_slice::<IgnoredAny>(&bytes).is_err() || !is_text(&bytes) {
+            return Err(NativeError::unreadable().into());
+        }
+        // A derived reader takes an array too, for the fields in their order.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            return Err(no_object().into());
+        }
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
             misread::<T>(&path, error.inner())
         })?;
-        reader.end().map_err(|_| NativeError::unreadable())?;
         Ok(Self(parsed))
     }
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok()
 }
 
 fn is_json(content_type: &str) -> bool {
@@ -242,10 +256,12 @@ fn misread<T: Type>(path: &str, error: &serde_json::Error) -> NativeError {
         Some(field) => {
             NativeError::field(Some(field), format!("{field} has the wrong type or form"))
         }
-        None => {
-            NativeError::field(None, "the body must be a JSON object of known fields".to_owned())
-        }
+        None => no_object(),
     }
+}
+
+fn no_object() -> NativeError {
+    NativeError::field(None, "the body must be a JSON object of known fields".to_owned())
 }
 
 fn fields_of<T: Type>() -> Vec<&'static str> {
