@@ -341,17 +341,20 @@ pub(super) fn rows_page(
     offset: u32,
 ) -> rusqlite::Result<(Vec<Account>, i64)> {
     const MATCHING: &str =
-        "(?1 = '' OR username_key LIKE ?2 ESCAPE '\\' OR email LIKE ?2 ESCAPE '\\'
-        OR display_name LIKE ?2 ESCAPE '\\')";
-    let escaped = q.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    let like = format!("%{escaped}%");
+        "(?1 = '' OR username_key LIKE ?2 ESCAPE '\\' OR email LIKE ?3 ESCAPE '\\'
+        OR display_name LIKE ?3 ESCAPE '\\')";
+    let like = |text: &str| {
+        let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        format!("%{escaped}%")
+    };
+    let (key, shown) = (like(&canonical(q)), like(q));
     let total = connection
         .prepare_cached(&format!("SELECT count(*) FROM accounts WHERE {MATCHING}"))?
-        .query_row(params![q, like], |row| row.get(0))?;
+        .query_row(params![q, key, shown], |row| row.get(0))?;
     let rows = rows_where(
         connection,
-        &format!("{MATCHING} ORDER BY username_key LIMIT ?3 OFFSET ?4"),
-        params![q, like, limit, offset],
+        &format!("{MATCHING} ORDER BY username_key LIMIT ?4 OFFSET ?5"),
+        params![q, key, shown, limit, offset],
     )?;
     Ok((rows, total))
 }

@@ -6,7 +6,7 @@ use super::{
     Core, Timestamp,
     accounts::{self, AccountId, check_line},
     caller::Caller,
-    error::{Error, Field, Noun, Reason, Result},
+    error::{Denied, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
     page::{Page, PageOf},
     permissions::{API_KEYS_DELETE, API_KEYS_READ, API_KEYS_WRITE, Permissions},
@@ -98,6 +98,14 @@ fn check_permissions(caller: &Caller, names: Option<Vec<String>>) -> Result<Opti
     Ok(permissions)
 }
 
+/// A key never has more than its owner, also while somebody with more rights makes it.
+fn must_be_within(owner: &Permissions, wanted: Option<&Permissions>) -> Result<()> {
+    match wanted {
+        Some(wanted) if !owner.covers(wanted) => Err(Error::Forbidden(Denied::ExceedsRights)),
+        _ => Ok(()),
+    }
+}
+
 fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<()> {
     match expires_at {
         Some(end) if end <= now => {
@@ -147,13 +155,19 @@ fn row_by_id(connection: &Connection, id: &str) -> Result<ApiKey> {
         .ok_or(Error::NotFound(Noun::ApiKey))
 }
 
-pub(super) fn is_live(connection: &Connection, id: &str, now: Timestamp) -> rusqlite::Result<bool> {
+/// The key as it is now, unless it has ended.
+pub(super) fn live(
+    connection: &Connection,
+    id: &str,
+    now: Timestamp,
+) -> rusqlite::Result<Option<ApiKey>> {
     connection
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM api_keys WHERE id = ?1 AND revoked_at IS NULL
-                            AND (expires_at IS NULL OR expires_at > ?2))",
-        )?
-        .query_row(params![id, now], |row| row.get(0))
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM api_keys WHERE id = ?1 AND revoked_at IS NULL
+             AND (expires_at IS NULL OR expires_at > ?2)"
+        ))?
+        .query_row(params![id, now], from_row)
+        .optional()
 }
 
 fn insert(transaction: &Transaction<'_>, key: &ApiKey, digest: TokenDigest) -> Result<()> {
@@ -278,9 +292,7 @@ impl Core {
             .deed(move |transaction, _| {
                 let rights = accounts::must_exist(transaction, owner)?.permissions;
                 asking.must_cover(&rights)?;
-                if key.permissions.as_ref().is_some_and(|wanted| !rights.covers(wanted)) {
-                    return Err(Error::Forbidden(super::error::Denied::ExceedsRights));
-                }
+                must_be_within(&rights, key.permissions.as_ref())?;
                 insert(transaction, &key, digest)?;
                 event.append(transaction)?;
                 Ok(key)
@@ -352,7 +364,11 @@ impl Core {
             .deed(move |transaction, now| {
                 let mut key = reachable(transaction, &asking, &id, API_KEYS_WRITE)?;
                 key.name = change.name.unwrap_or(key.name);
-                key.permissions = permissions.unwrap_or(key.permissions);
+                if let Some(permissions) = permissions {
+                    let rights = accounts::must_exist(transaction, key.account)?.permissions;
+                    must_be_within(&rights, permissions.as_ref())?;
+                    key.permissions = permissions;
+                }
                 key.expires_at = change.expires_at.unwrap_or(key.expires_at);
                 update(transaction, &key)?;
                 let event = Event::new(EventKind::ApiKeyUpdated, &asking, now);

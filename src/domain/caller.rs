@@ -247,28 +247,28 @@ impl Core {
         let ended = || Error::Unauthenticated(Why::SessionEnded);
         let now = self.account_of(account.id).await?.filter(|now| now.epoch == account.epoch);
         let now = now.ok_or_else(ended)?;
-        match via {
+        let via = match via {
             Via::Session(id) => {
                 let session = self.live_session(SessionKey::Id(*id)).await?.ok_or_else(ended)?;
                 if session.expires_at <= self.clock.now() {
                     return Err(ended());
                 }
+                via.clone()
             }
             Via::ApiKey(id, _) => {
-                let id = id.clone();
-                let at = self.clock.now();
-                let live = self.db.read(move |c| Ok::<_, Error>(api_keys::is_live(c, &id, at)?));
-                if !live.await? {
-                    return Err(ended());
-                }
+                let (id, at) = (id.clone(), self.clock.now());
+                let found = self.db.read(move |c| Ok::<_, Error>(api_keys::live(c, &id, at)?));
+                let key = found.await?.ok_or_else(ended)?;
+                Via::ApiKey(key.id, key.permissions)
             }
             Via::Basic => {
                 if now.password_mark() != account.password_mark() {
                     return Err(ended());
                 }
+                via.clone()
             }
-        }
-        Ok(Caller::account_via(now, via.clone(), caller.origin.clone()))
+        };
+        Ok(Caller::account_via(now, via, caller.origin.clone()))
     }
 
     async fn bearer_of_token(

@@ -76,6 +76,8 @@ pub enum Denied {
     ExceedsRights,
     /// One's own password is changed with the current one.
     OwnPassword,
+    /// One's own PIN is set with the current password.
+    OwnPin,
     /// Registration is closed.
     RegistrationClosed,
     /// The first account needs the set-up token from here.
@@ -185,6 +187,9 @@ impl fmt::Display for Denied {
             Self::ExceedsRights => write!(f, "this would exceed your own rights"),
             Self::OwnPassword => {
                 write!(f, "change your own password with the current one, at /api/v1/user/password")
+            }
+            Self::OwnPin => {
+                write!(f, "set your own PIN with the current password, at /api/v1/user/pin")
             }
             Self::RegistrationClosed => write!(f, "Registration is closed"),
             Self::SetupToken => write!(

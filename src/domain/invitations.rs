@@ -13,7 +13,7 @@ use super::{
     events::{Event, EventKind},
     letters::{self, Letter, Purpose},
     page::{Page, PageOf},
-    permissions::{self, DEFAULT_ROLE, INVITATIONS_READ, INVITATIONS_WRITE},
+    permissions::{self, DEFAULT_ROLE, INVITATIONS_READ, INVITATIONS_WRITE, Permissions},
     secret::{Secret, TokenDigest, random_uuid},
 };
 
@@ -114,6 +114,18 @@ fn row_by_id(connection: &Connection, id: &str) -> Result<Invitation> {
         .ok_or(Error::NotFound(Noun::Invitation))
 }
 
+/// What an invitation gives to whoever holds its link.
+pub(super) fn rights_of(
+    connection: &Connection,
+    id: &str,
+) -> rusqlite::Result<Option<Permissions>> {
+    let role: Option<String> = connection
+        .prepare_cached("SELECT role FROM invitations WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    role.map(|role| permissions::of_role(connection, &role)).transpose()
+}
+
 fn insert(
     transaction: &Transaction<'_>,
     invitation: &Invitation,
@@ -168,11 +180,17 @@ pub(super) fn accept(
         .prepare_cached(
             "UPDATE invitations SET uses_left = uses_left - 1
              WHERE token_digest = ?1 AND uses_left > 0 AND withdrawn_at IS NULL AND expires_at > ?2
-             RETURNING email, role",
+             RETURNING id, email, role, uses_left",
         )?
-        .query_row(params![digest, now], |row| Ok((row.get::<_, Option<String>>(0)?, row.get(1)?)))
+        .query_row(params![digest, now], |row| {
+            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get::<_, u32>(3)?))
+        })
         .optional()?;
-    let (wanted, role) = row.ok_or(Error::Expired(Noun::Invitation))?;
+    let (id, wanted, role, uses_left): (_, Option<String>, _, _) =
+        row.ok_or(Error::Expired(Noun::Invitation))?;
+    if uses_left == 0 {
+        letters::end_invitation(transaction, &id)?;
+    }
     match wanted {
         Some(wanted) if Some(wanted.as_str()) != email => {
             const RULE: &str = "is not the address that this invitation is for";
@@ -232,11 +250,12 @@ impl Core {
                         purpose: Purpose::Invitation,
                         recipient: recipient.clone(),
                         account: None,
-                        client: String::new(),
+                        invitation: Some(invitation.id.clone()),
+                        client: asking.origin().address_text(),
                         token: Some(token),
                         expires_at: invitation.expires_at,
                     };
-                    letters::post(transaction, &settings, &letter, now)?;
+                    letters::send(transaction, &settings, letter, now)?;
                 }
                 let event = Event::new(EventKind::InvitationCreated, &asking, now);
                 event.about(&invitation.role).append(transaction)?;
@@ -288,6 +307,7 @@ impl Core {
                     "UPDATE invitations SET withdrawn_at = coalesce(withdrawn_at, ?2) WHERE id = ?1",
                 )?
                 .execute(params![id, now])?;
+            letters::end_invitation(transaction, &id)?;
             let event = Event::new(EventKind::InvitationWithdrawn, &asking, now);
             event.about(&invitation.role).append(transaction)
         })

@@ -11,6 +11,7 @@ use super::{
     accounts::{self, AccountId, Email},
     caller::Caller,
     error::{Error, Noun, Result},
+    invitations,
     page::{Page, PageOf},
     permissions::SYSTEM_ADMIN,
     secret::{Secret, TokenDigest, random_uuid},
@@ -68,7 +69,10 @@ pub(super) struct Letter {
     pub purpose: Purpose,
     pub recipient: String,
     pub account: Option<AccountId>,
-    /// The address that caused it; empty when an admin did, who is not limited.
+    /// The invitation that it carries.
+    pub invitation: Option<String>,
+    /// The address that caused it; empty for the command line and for tests of the mail server,
+    /// which are not limited.
     pub client: String,
     pub token: Option<Secret>,
     pub expires_at: Timestamp,
@@ -88,8 +92,9 @@ pub struct OutboxLetter {
     pub purpose: String,
     pub recipient: String,
     pub account: Option<AccountId>,
+    invitation: Option<String>,
     /// To hand over by other ways; only while it waits, and only to those whose rights cover the
-    /// account's.
+    /// account's or the invitation's.
     pub link: Option<String>,
     /// `waiting` · `held` (no address of ours is known) · `failed` · `sent`
     pub status: String,
@@ -207,24 +212,38 @@ pub(super) fn consume_token(
     Ok(Consumed { purpose: found.ok_or_else(expired)?, account, address })
 }
 
-/// Makes a token and the letter that carries it, unless the address or the client had too many:
-/// then it does nothing, and the letters before stay good.
-pub(super) fn send_token(
+/// Ends the letters of an invitation that nobody can use any more.
+pub(super) fn end_invitation(transaction: &Transaction<'_>, id: &str) -> Result<()> {
+    transaction
+        .prepare_cached("UPDATE outbox SET link = NULL WHERE invitation_id = ?1")?
+        .execute([id])?;
+    transaction
+        .prepare_cached(
+            "UPDATE outbox SET status = 'failed', last_error = 'the invitation is no longer open'
+             WHERE invitation_id = ?1 AND status IN ('waiting', 'held')",
+        )?
+        .execute([id])?;
+    Ok(())
+}
+
+/// Writes a letter, with a token made for it if it is an account's, unless the address or the
+/// client had too many: then it does nothing, and the letters before stay good.
+pub(super) fn send(
     transaction: &Transaction<'_>,
     settings: &Settings,
     letter: Letter,
     now: Timestamp,
 ) -> Result<()> {
-    let Some(account) = letter.account else { return post(transaction, settings, &letter, now) };
     if has_too_many(transaction, &letter, now.minus(HOUR))? {
         return Ok(());
     }
+    let Some(account) = letter.account else { return post(transaction, settings, &letter, now) };
     let times = (now, letter.expires_at);
     let token = issue_token(transaction, letter.purpose, account, &letter.recipient, times)?;
     post(transaction, settings, &Letter { token: Some(token), ..letter }, now)
 }
 
-/// Puts a letter into the outbox; held back there while no address of ours is known.
+/// Puts a letter into the outbox, whatever the limits; held back there while no address of ours is known.
 pub(super) fn post(
     transaction: &Transaction<'_>,
     settings: &Settings,
@@ -235,14 +254,15 @@ pub(super) fn post(
     let link = letter.token.as_ref().map(|token| link(settings, letter.purpose, token));
     transaction
         .prepare_cached(
-            "INSERT INTO outbox (purpose, recipient, account_id, client, link, status,
+            "INSERT INTO outbox (purpose, recipient, account_id, invitation_id, client, link, status,
                  next_attempt_at, created_at, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)",
         )?
         .execute(params![
             letter.purpose.name(),
             letter.recipient,
             letter.account,
+            letter.invitation,
             letter.client,
             link,
             status,
@@ -252,7 +272,6 @@ pub(super) fn post(
     Ok(())
 }
 
-/// What an admin causes is not limited.
 fn has_too_many(transaction: &Transaction<'_>, letter: &Letter, since: Timestamp) -> Result<bool> {
     if letter.client.is_empty() {
         return Ok(false);
@@ -281,8 +300,8 @@ pub(super) fn sweep(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::
     Ok(tokens + letters)
 }
 
-const COLUMNS: &str = "id, purpose, recipient, account_id, link, status, attempts, last_error,
-    created_at, expires_at";
+const COLUMNS: &str = "id, purpose, recipient, account_id, invitation_id, link, status, attempts,
+    last_error, created_at, expires_at";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<OutboxLetter> {
     Ok(OutboxLetter {
@@ -290,27 +309,30 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<OutboxLetter> {
         purpose: row.get(1)?,
         recipient: row.get(2)?,
         account: row.get(3)?,
-        link: row.get(4)?,
-        status: row.get(5)?,
-        attempts: row.get(6)?,
-        last_error: row.get(7)?,
-        created_at: row.get(8)?,
-        expires_at: row.get(9)?,
+        invitation: row.get(4)?,
+        link: row.get(5)?,
+        status: row.get(6)?,
+        attempts: row.get(7)?,
+        last_error: row.get(8)?,
+        created_at: row.get(9)?,
+        expires_at: row.get(10)?,
     })
 }
 
-/// A link that opens an account with more rights than the caller has is not shown to them.
+/// A link to an account or a role with more rights than the caller has is not shown to them.
 fn hide_links_beyond(
     connection: &Connection,
     caller: &Caller,
     letters: &mut [OutboxLetter],
 ) -> Result<()> {
     for letter in letters {
-        if let Some(id) = letter.account {
-            let account = accounts::row_by_id(connection, id)?;
-            if account.is_none_or(|account| caller.must_cover(&account.permissions).is_err()) {
-                letter.link = None;
-            }
+        let opens = match (letter.account, &letter.invitation) {
+            (Some(id), _) => accounts::row_by_id(connection, id)?.map(|one| one.permissions),
+            (None, Some(id)) => invitations::rights_of(connection, id)?,
+            (None, None) => continue,
+        };
+        if opens.is_none_or(|rights| caller.must_cover(&rights).is_err()) {
+            letter.link = None;
         }
     }
     Ok(())
@@ -352,6 +374,7 @@ impl Core {
                 purpose: Purpose::Test,
                 recipient: recipient.as_str().to_owned(),
                 account: None,
+                invitation: None,
                 client: String::new(),
                 token: None,
                 expires_at: now.plus(HOUR),

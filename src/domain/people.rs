@@ -219,7 +219,7 @@ impl Core {
         Ok(())
     }
 
-    /// Gives somebody a PIN, or takes it away.
+    /// Gives somebody else a PIN, or takes it away.
     pub async fn user_pin_set(
         &self,
         caller: &Caller,
@@ -228,6 +228,9 @@ impl Core {
     ) -> Result<()> {
         caller.must_not_be_key()?;
         caller.must(USERS_WRITE)?;
+        if caller.account_id() == Some(id) {
+            return Err(Error::Forbidden(Denied::OwnPin));
+        }
         if let Some(pin) = &pin {
             check_pin(pin)?;
         }
@@ -236,7 +239,7 @@ impl Core {
         self.put_pin(caller, id, pin).await
     }
 
-    /// Makes a link by which somebody chooses a new password: to hand over, for a day.
+    /// Makes a link by which somebody else chooses a new password: to hand over, for a day.
     pub async fn user_reset_link(
         &self,
         caller: &Caller,
@@ -244,6 +247,9 @@ impl Core {
     ) -> Result<(String, Timestamp)> {
         caller.must_not_be_key()?;
         caller.must(USERS_WRITE)?;
+        if caller.account_id() == Some(id) {
+            return Err(Error::Forbidden(Denied::OwnPassword));
+        }
         let (asking, settings) = (caller.clone(), self.settings.clone());
         self.deed(move |transaction, now| {
             let account = accounts::must_exist(transaction, id)?;

@@ -134,6 +134,14 @@ fn is_kebab(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
+fn is_role_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= MAX_NAME
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
 /// A named set of permissions.
 #[derive(Clone, Debug)]
 pub struct Role {
@@ -155,13 +163,7 @@ pub struct RoleDraft {
 
 impl RoleDraft {
     fn check(self) -> Result<(String, String, Permissions)> {
-        let name_ok = self.name.len() <= MAX_NAME
-            && !self.name.is_empty()
-            && self
-                .name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
-        if !name_ok {
+        if !is_role_name(&self.name) {
             const RULE: &str = "must be 1 to 64 small letters, digits, - or _";
             return Err(Error::Invalid(Field::Name, Reason::Form(RULE)));
         }
@@ -291,6 +293,9 @@ impl Core {
     /// Replaces what a role grants; a built-in role keeps its meaning.
     pub async fn role_update(&self, caller: &Caller, draft: RoleDraft) -> Result<Role> {
         caller.must(ROLES_WRITE)?;
+        if !is_role_name(&draft.name) {
+            return Err(Error::NotFound(Noun::Role));
+        }
         let (name, description, permissions) = draft.check()?;
         caller.must_cover(&permissions)?;
         let asking = caller.clone();

@@ -198,11 +198,12 @@ impl Core {
                 purpose: Purpose::ChangeEmail,
                 recipient: email.as_str().to_owned(),
                 account: Some(id),
+                invitation: None,
                 client,
                 token: None,
                 expires_at: now.plus(CHANGE_LIFE),
             };
-            letters::send_token(transaction, &settings, letter, now)
+            letters::send(transaction, &settings, letter, now)
         })
         .await
     }

@@ -257,11 +257,12 @@ impl Core {
                 purpose,
                 recipient: email.as_str().to_owned(),
                 account: Some(account.id),
+                invitation: None,
                 client: origin.address_text(),
                 token: None,
                 expires_at: now.plus(self.settings.verification_life),
             };
-            letters::send_token(transaction, &self.settings, letter, now)?;
+            letters::send(transaction, &self.settings, letter, now)?;
         }
         Ok(account)
     }
@@ -429,11 +430,12 @@ fn write_to(
         purpose,
         recipient,
         account: Some(account.id),
+        invitation: None,
         client: client.to_owned(),
         token: None,
         expires_at: now.plus(life),
     };
-    letters::send_token(transaction, settings, letter, now)
+    letters::send(transaction, settings, letter, now)
 }
 
 fn confirm_address(

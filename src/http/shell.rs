@@ -211,9 +211,13 @@ fn counted(mut response: Response, tell: impl FnOnce(Option<u64>, u16)) -> Respo
     response
 }
 
+/// The router answers 400 by itself when a part of the path is no text.
 fn is_unrouted(response: &Response) -> bool {
     response.data::<OperationId>().is_none()
-        && matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+        && matches!(
+            response.status(),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::BAD_REQUEST
+        )
 }
 
 fn announced(headers: &HeaderMap) -> usize {

@@ -101,12 +101,10 @@ fn answer(error: poem::Error, speak: Speak) -> Response {
 
 fn trouble_of(error: &poem::Error) -> Trouble {
     if let Some(parameter) = error.downcast_ref::<poem_openapi::error::ParseParamError>() {
-        // Parameters of the path have names of the framework's: param0, param1 …
-        return if parameter.name.starts_with("param") {
-            Trouble::NoSuchThing
-        } else {
-            Trouble::Parameter(parameter.name)
-        };
+        return Trouble::Parameter(parameter.name);
+    }
+    if error.is::<poem_openapi::error::ParsePathError>() {
+        return Trouble::NoSuchThing;
     }
     match error.status() {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Trouble::MediaType,

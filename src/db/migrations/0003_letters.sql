@@ -31,12 +31,13 @@ CREATE INDEX one_time_tokens_account ON one_time_tokens (account_id, purpose);
 CREATE INDEX one_time_tokens_expiry ON one_time_tokens (expires_at);
 
 -- Letters wait here until they are sent; link is wiped then. client is the address that caused it,
--- empty for what an admin caused.
+-- empty for the command line and for tests of the mail server.
 CREATE TABLE outbox (
     id              INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     purpose         TEXT    NOT NULL,
     recipient       TEXT    NOT NULL,
     account_id      TEXT    REFERENCES accounts (id) ON DELETE CASCADE,
+    invitation_id   TEXT    REFERENCES invitations (id) ON DELETE CASCADE,
     client          TEXT    NOT NULL,
     link            TEXT,
     status          TEXT    NOT NULL CHECK (status IN ('waiting', 'held', 'sent', 'failed')),
@@ -51,6 +52,7 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_recipient ON outbox (recipient, purpose, created_at);
 CREATE INDEX outbox_client ON outbox (client, created_at);
 CREATE INDEX outbox_account ON outbox (account_id);
+CREATE INDEX outbox_invitation ON outbox (invitation_id);
 CREATE INDEX outbox_due ON outbox (next_attempt_at) WHERE status = 'waiting';
 CREATE INDEX outbox_expiry ON outbox (expires_at);
 

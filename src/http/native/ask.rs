@@ -1,6 +1,6 @@
 //! Who asks native, and with which words: credentials, strict JSON bodies, moments.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use poem::{
     FromRequest, Request, RequestBody,
@@ -14,8 +14,8 @@ use poem_openapi::{
     types::{ParseFromParameter, ParseResult, ToJSON, Type},
 };
 use serde::{
-    Deserialize, Deserializer,
-    de::{self, DeserializeOwned, IgnoredAny, MapAccess, value::MapAccessDeserializer},
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
 };
 use serde_json::{Value, error::Category};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -32,6 +32,7 @@ use crate::{
     http::{
         client::{Facts, cookies},
         credentials::{Authorization, authorization},
+        lenient::is_json,
     },
 };
 
@@ -207,46 +208,25 @@ impl<'a, T: DeserializeOwned + Type> ApiExtractor<'a> for Strict<T> {
             return Err(NativeError::media_type().into());
         }
         let bytes = body.take()?.into_bytes().await.map_err(|_| NativeError::unreadable())?;
+        // The whole text first: broken JSON is that, whatever its fields would be.
+        if serde_json::from_slice::<IgnoredAny>(&bytes).is_err() || !is_text(&bytes) {
+            return Err(NativeError::unreadable().into());
+        }
+        // A derived reader takes an array too, for the fields in their order.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            return Err(no_object().into());
+        }
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let parsed: Fields<T> = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            // A wrong field may stand before the place where the JSON breaks off.
-            match serde_json::from_slice::<IgnoredAny>(&bytes) {
-                Ok(_) => misread::<T>(&error.path().to_string(), error.inner()),
-                Err(_) => NativeError::unreadable(),
-            }
+        let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let path = error.path().to_string();
+            misread::<T>(&path, error.inner())
         })?;
-        reader.end().map_err(|_| NativeError::unreadable())?;
-        Ok(Self(parsed.0))
+        Ok(Self(parsed))
     }
 }
 
-/// The fields of an object. By itself serde reads a struct from an array too, by position.
-struct Fields<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Fields<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectOnly(PhantomData)).map(Self)
-    }
-}
-
-struct ObjectOnly<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> de::Visitor<'de> for ObjectOnly<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map))
-    }
-}
-
-fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"))
+fn is_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok()
 }
 
 /// Says what is wrong in our own words: the parser's would repeat what was sent.
@@ -271,10 +251,12 @@ fn misread<T: Type>(path: &str, error: &serde_json::Error) -> NativeError {
         Some(field) => {
             NativeError::field(Some(field), format!("{field} has the wrong type or form"))
         }
-        None => {
-            NativeError::field(None, "the body must be a JSON object of known fields".to_owned())
-        }
+        None => no_object(),
     }
+}
+
+fn no_object() -> NativeError {
+    NativeError::field(None, "the body must be a JSON object of known fields".to_owned())
 }
 
 fn fields_of<T: Type>() -> Vec<&'static str> {

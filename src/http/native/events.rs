@@ -183,6 +183,8 @@ impl Reader {
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
             }
+            // Each time, not only in quiet moments: a long history must not outlive the session.
+            self.caller = self.core.caller_again(&self.caller).await.ok()?;
             self.bell.borrow_and_update();
             let found = self.core.events_after(&self.caller, self.last).await.ok()?;
             if let Some(newest) = found.last() {

@@ -242,7 +242,7 @@ impl UsersApi {
 
     /// Set or remove somebody's PIN
     ///
-    /// Needs `users-write`.
+    /// Not your own. Needs `users-write`.
     #[oai(path = "/users/:id/pin", method = "post", operation_id = "user_pin_set")]
     async fn pin_set(
         &self,
@@ -260,7 +260,7 @@ impl UsersApi {
 
     /// Make a link by which somebody chooses a new password
     ///
-    /// To hand over; good for a day and one use. Needs `users-write`.
+    /// To hand over; good for a day and one use; not for yourself. Needs `users-write`.
     #[oai(path = "/users/:id/reset-link", method = "post", operation_id = "user_reset_link")]
     async fn reset_link(
         &self,

@@ -27,10 +27,23 @@ pub enum UserStatus {
 /// What a status can be set to.
 #[derive(Clone, Copy, Debug, Enum, Deserialize)]
 #[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum SettableStatus {
     Active,
     Disabled,
+}
+
+/// A text and nothing else: a derived reader of an enum takes an object too.
+impl TryFrom<String> for SettableStatus {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "active" => Ok(Self::Active),
+            "disabled" => Ok(Self::Disabled),
+            _ => Err("no such status"),
+        }
+    }
 }
 
 impl From<SettableStatus> for accounts::Status {
