@@ -54,9 +54,14 @@ pub enum DbError {
 #[derive(Debug)]
 pub enum OpenError {
     Folder(PathBuf, io::Error),
-    Newer { found: u32, known: u32 },
+    Newer {
+        found: u32,
+        known: u32,
+    },
     Foreign,
     InUse(PathBuf),
+    /// A server of an older version serves it: its schema must not change under it.
+    Behind(PathBuf),
     Sqlite(rusqlite::Error),
     Pool(r2d2::Error),
 }
@@ -82,6 +87,11 @@ impl fmt::Display for OpenError {
             Self::InUse(path) => {
                 write!(f, "another gatelodge already serves {}: stop it first", path.display())
             }
+            Self::Behind(path) => write!(
+                f,
+                "a gatelodge of an older version serves {}: restart it with this version first",
+                path.display()
+            ),
             Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
                 write!(f, "{FILE_NAME} is not a SQLite database: move it away or restore a backup")
             }
@@ -165,6 +175,26 @@ impl Db {
     /// # Errors
     /// Says in one line what is in the way.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        prepare_folder(folder)?;
+        let path = folder.join(FILE_NAME);
+        drop(open_file(&path)?);
+        let version = migrate::check(&Connection::open(&path)?)?;
+        // A new file is filled by whoever comes first; an old one only while nobody serves it.
+        let _claim = match version {
+            0 | migrate::LATEST => None,
+            _ => Some(Self::claim(folder).map_err(|error| match error {
+                OpenError::InUse(path) => OpenError::Behind(path),
+                other => other,
+            })?),
+        };
+        Self::open_claimed(folder)
+    }
+
+    /// The same for a server, which has claimed the folder before.
+    ///
+    /// # Errors
+    /// Says in one line what is in the way.
+    pub fn open_claimed(folder: &Path) -> Result<Self, OpenError> {
         prepare_folder(folder)?;
         let path = folder.join(FILE_NAME);
         // Closed again at once: closing it later would take SQLite's locks away with it.

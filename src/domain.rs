@@ -54,7 +54,7 @@ use sign_up::RegistrationMode;
 use throttle::{Throttle, ThrottlePolicy};
 use tokens::Signer;
 
-use crate::db::{Db, DbError, OpenError};
+use crate::db::{Db, DbError, OpenError, ServeLock};
 
 /// Deeds that go on behind an answer which must not tell how long they take.
 const LATER: usize = 16;
@@ -173,6 +173,27 @@ impl Core {
     /// Says in one line what is in the way.
     pub async fn open(settings: Settings, clock: Clock) -> std::result::Result<Self, CoreError> {
         let db = Db::open(&settings.data_dir)?;
+        Self::over(db, settings, clock).await
+    }
+
+    /// The same for a server, which has claimed the folder before.
+    ///
+    /// # Errors
+    /// Says in one line what is in the way.
+    pub async fn open_claimed(
+        settings: Settings,
+        clock: Clock,
+        _claim: &ServeLock,
+    ) -> std::result::Result<Self, CoreError> {
+        let db = Db::open_claimed(&settings.data_dir)?;
+        Self::over(db, settings, clock).await
+    }
+
+    async fn over(
+        db: Db,
+        settings: Settings,
+        clock: Clock,
+    ) -> std::result::Result<Self, CoreError> {
         let master = master_secret(&db, &settings).await?;
         let generation = remembered(&db, "generation", random_text(16)).await?;
         let house = House {

@@ -7,6 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::{Failure, trouble};
 use crate::{
     config::{self, Config},
+    db::ServeLock,
     domain::{
         Clock, Core, Settings,
         passwords::{HashKind, HashPolicy},
@@ -50,7 +51,12 @@ pub fn calm_the_allocator() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn calm_the_allocator() {}
 
-/// Opens the house that the configuration describes.
+/// Opens the house that the configuration describes, for a server.
+pub async fn open_to_serve(config: &Config, claim: &ServeLock) -> Result<Core, Failure> {
+    Core::open_claimed(settings(config), Clock::real(), claim).await.map_err(trouble)
+}
+
+/// Opens it for one command, also beside a server of the same version.
 pub async fn open(config: &Config) -> Result<Core, Failure> {
     Core::open(settings(config), Clock::real()).await.map_err(trouble)
 }

@@ -20,12 +20,13 @@ const BACKLOG: u32 = 1024;
 
 /// Serves until SIGTERM or SIGINT; requests in flight finish, ten seconds at the most.
 pub async fn run(config: Config) -> Result<(), Failure> {
-    let _lock = Db::claim(&config.data_dir).map_err(trouble)?;
-    let core = house::open(&config).await?;
-    core.check_roles().await?;
-    core.sweep_copies();
+    // First, so that a port which is taken leaves no database behind.
     let listeners: Vec<TcpListener> =
         config.server.listen.iter().copied().map(bind).collect::<Result<_, _>>()?;
+    let claim = Db::claim(&config.data_dir).map_err(trouble)?;
+    let core = house::open_to_serve(&config, &claim).await?;
+    core.check_roles().await?;
+    core.sweep_copies();
     let (stop, stopped) = watch::channel(false);
     let endpoint = http::routes(core.clone(), house::http_settings(&config), stopped);
     let upkeep = tokio::spawn(core.clone().upkeep(log_line));

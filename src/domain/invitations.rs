@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::{
     Core, Timestamp,
-    accounts::{AccountId, Email},
+    accounts::{self, Account, AccountId, Email},
     caller::Caller,
     error::{Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
@@ -159,7 +159,10 @@ pub(super) fn must_be_open(
     let open: bool = connection
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM invitations WHERE token_digest = ?1 AND uses_left > 0
-                            AND withdrawn_at IS NULL AND expires_at > ?2)",
+                            AND withdrawn_at IS NULL AND expires_at > ?2
+                            AND (created_by IS NULL OR EXISTS (
+                                SELECT 1 FROM accounts a
+                                WHERE a.id = created_by AND a.status = 'active')))",
         )?
         .query_row(params![digest, now], |row| row.get(0))?;
     if open { Ok(()) } else { Err(Error::Expired(Noun::Invitation)) }
@@ -180,23 +183,34 @@ pub(super) fn accept(
         .prepare_cached(
             "UPDATE invitations SET uses_left = uses_left - 1
              WHERE token_digest = ?1 AND uses_left > 0 AND withdrawn_at IS NULL AND expires_at > ?2
-             RETURNING id, email, role, uses_left",
+             RETURNING id",
         )?
-        .query_row(params![digest, now], |row| {
-            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get::<_, u32>(3)?))
-        })
+        .query_row(params![digest, now], |row| row.get::<_, String>(0))
         .optional()?;
-    let (id, wanted, role, uses_left): (_, Option<String>, _, _) =
-        row.ok_or(Error::Expired(Noun::Invitation))?;
-    if uses_left == 0 {
-        letters::end_invitation(transaction, &id)?;
+    let invitation = row_by_id(transaction, &row.ok_or(Error::Expired(Noun::Invitation))?)?;
+    maker_still_may(transaction, &invitation)?;
+    if invitation.uses_left == 0 {
+        letters::end_invitation(transaction, &invitation.id)?;
     }
-    match wanted {
+    let role = invitation.role;
+    match invitation.email {
         Some(wanted) if Some(wanted.as_str()) != email => {
             const RULE: &str = "is not the address that this invitation is for";
             Err(Error::Invalid(Field::Email, Reason::Form(RULE)))
         }
         wanted => Ok(Invited { role, for_this_address: wanted.is_some() }),
+    }
+}
+
+/// An invitation is worth what its maker may grant now: somebody who was demoted, disabled or
+/// deleted lets nobody in any more, themself least.
+fn maker_still_may(connection: &Connection, invitation: &Invitation) -> Result<()> {
+    let Some(maker) = invitation.created_by else { return Ok(()) };
+    let maker = accounts::row_by_id(connection, maker)?.filter(Account::is_active);
+    let grants = permissions::of_role(connection, &invitation.role)?;
+    match maker {
+        Some(maker) if maker.permissions.covers(&grants) => Ok(()),
+        _ => Err(Error::Expired(Noun::Invitation)),
     }
 }
 

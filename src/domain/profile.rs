@@ -165,9 +165,13 @@ impl Core {
             }
             None => None,
         };
+        let asking = caller.clone();
         let event = Event::new(EventKind::PinChanged, caller, self.clock.now()).of(id);
         self.deed(move |transaction, now| {
             let mut account = accounts::must_exist(transaction, id)?;
+            if asking.account_id() != Some(id) {
+                asking.must_cover(&account.permissions)?;
+            }
             account.pin_hash = hash;
             accounts::update(transaction, &account, now)?;
             forget_wrong_pins(transaction, id)?;

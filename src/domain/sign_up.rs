@@ -471,7 +471,11 @@ fn change_address(
     }
     account.email = Some(address);
     account.email_verified = true;
-    accounts::update(transaction, &account, now)?;
+    accounts::update(transaction, &account, now).map_err(|error| match error {
+        // Somebody else took the address meanwhile: the letter is worth nothing now.
+        Error::Taken(_) => Error::Expired(Noun::OneTimeToken),
+        other => other,
+    })?;
     // What was mailed to the old address must not work for the new one.
     letters::end_tokens(transaction, account.id, None)
 }

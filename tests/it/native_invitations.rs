@@ -135,6 +135,25 @@ async fn a_withdrawn_invitation_lets_nobody_in_and_those_who_came_by_it_stay() {
 }
 
 #[tokio::test]
+async fn an_invitation_is_worth_what_its_maker_may_grant_now() {
+    let desk = Desk::new().await;
+    let wanted = json!({"role": "admin", "uses": 5});
+    desk.house.add("otto", "admin").await;
+    let login = json!({"username": "otto", "password": PASSWORD});
+    let login = desk.post("/api/v1/auth/login", "", &login).await.ok(200);
+    let token = text(&login["token"]);
+    let made = desk.post(INVITATIONS, &token, &wanted).await.ok(201);
+    accept(&desk, &token_of(&made), "early").await.ok(201);
+    let otto = format!("/api/v1/users/{}", desk.id("otto").await);
+    for change in [json!({"role": "maintainer"}), json!({"role": "admin", "status": "disabled"})] {
+        desk.patch(&otto, &desk.admin, &change).await.ok(200);
+        accept(&desk, &token_of(&made), "late").await.problem(422, "unprocessable");
+    }
+    desk.patch(&otto, &desk.admin, &json!({"status": "active"})).await.ok(200);
+    accept(&desk, &token_of(&made), "again").await.ok(201);
+}
+
+#[tokio::test]
 async fn an_invented_invitation_lets_nobody_in() {
     let desk = Desk::with(|plan| plan.settings.registration = RegistrationMode::Open).await;
     let made = invite(&desk, &json!({})).await;

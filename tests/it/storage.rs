@@ -142,6 +142,25 @@ fn a_server_that_may_not_serve_changes_nothing_first() {
     assert_eq!(version(&database), old, "the other server's database is left as it is");
 }
 
+#[test]
+fn a_command_does_not_migrate_what_an_older_server_serves() {
+    let home = folder();
+    let old = migrate::LATEST - 1;
+    let mut database = Connection::open(home.path().join(FILE_NAME)).expect("a database");
+    migrate::migrate(&mut database, old).expect("an older schema");
+    let server = Db::claim(home.path()).expect("the folder");
+    let mut command = gatelodge();
+    command.current_dir(home.path()).args(["user", "list"]);
+    let line = trouble(command);
+    assert!(line.contains("an older version serves"), "{line}");
+    assert_eq!(version(&database), old, "the other server's database is left as it is");
+    drop(server);
+    let mut command = gatelodge();
+    let listed = command.current_dir(home.path()).args(["user", "list"]).status();
+    assert!(listed.expect("a command").success());
+    assert_eq!(version(&database), migrate::LATEST);
+}
+
 fn version(database: &Connection) -> u32 {
     database.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a version")
 }

@@ -9,6 +9,8 @@ CREATE TABLE sessions (
     method         TEXT    NOT NULL,
     cookie_digest  BLOB    UNIQUE,
     refresh_digest BLOB,
+    -- Only the refresh token that was rotated last may come again for a moment.
+    rotated_digest BLOB,
     rotated_at     INTEGER,
     address        TEXT    NOT NULL,
     user_agent     TEXT    NOT NULL,
