@@ -246,18 +246,23 @@ impl Core {
         pin: &Secret,
         origin: &Origin,
     ) -> Result<std::result::Result<Account, Option<AccountId>>> {
-        // One guess at a time for one name, so that parallel ones cannot outrun the counter.
-        let _turn = self.pin_turns[turn_of(who, self.pin_turns.len())].lock().await;
         let login = who.to_owned();
+        let id = self
+            .db
+            .read(move |connection| {
+                Ok::<_, Error>(accounts::row_by_login(connection, &login)?.map(|found| found.id))
+            })
+            .await?;
+        // One guess at a time for one account, by whatever name, so that parallel ones cannot
+        // outrun the counter.
+        let _turn = self.pin_turns[turn_of(id, who, self.pin_turns.len())].lock().await;
         let now = self.clock.now();
         let found = self
             .db
             .read(move |connection| {
-                let Some(account) = accounts::row_by_login(connection, &login)? else {
-                    return Ok::<_, Error>(None);
-                };
-                let guard = pin_guard(connection, account.id)?;
-                Ok(Some((account, guard)))
+                let Some(id) = id else { return Ok::<_, Error>(None) };
+                let guard = pin_guard(connection, id)?;
+                Ok(accounts::row_by_id(connection, id)?.map(|account| (account, guard)))
             })
             .await?;
         let within = origin.is_within(&self.settings.pin_networks);
@@ -273,23 +278,18 @@ impl Core {
         let fits = self.hasher.verify_pin(place, peppered, stored).await?;
         match usable {
             Some((account, _)) if fits => Ok(Ok(account)),
-            Some((account, guard)) => {
-                self.count_wrong_pin(account.id, guard, origin).await?;
+            Some((account, _)) => {
+                self.count_wrong_pin(account.id, origin).await?;
                 Ok(Err(Some(account.id)))
             }
             None => Ok(Err(None)),
         }
     }
 
-    async fn count_wrong_pin(
-        &self,
-        id: AccountId,
-        guard: Option<PinGuard>,
-        origin: &Origin,
-    ) -> Result<()> {
+    async fn count_wrong_pin(&self, id: AccountId, origin: &Origin) -> Result<()> {
         let event = Event::from_origin(EventKind::PinLocked, origin, self.clock.now()).of(id);
         self.deed(move |transaction, now| {
-            let mut guard = guard.unwrap_or_else(|| PinGuard::new(now));
+            let mut guard = pin_guard(transaction, id)?.unwrap_or_else(|| PinGuard::new(now));
             if guard.fail(now) {
                 event.append(transaction)?;
             }
@@ -441,9 +441,13 @@ impl Core {
     }
 }
 
-fn turn_of(who: &str, turns: usize) -> usize {
+/// A name that is nobody's waits its turn like any other.
+fn turn_of(id: Option<AccountId>, who: &str, turns: usize) -> usize {
     let mut hasher = DefaultHasher::new();
-    canonical(who).hash(&mut hasher);
+    match id {
+        Some(id) => id.hash(&mut hasher),
+        None => canonical(who).hash(&mut hasher),
+    }
     usize::try_from(hasher.finish() % turns.max(1) as u64).unwrap_or(0)
 }
 
