@@ -70,7 +70,7 @@ pub enum Denied {
     ApiKey,
     /// The other account has rights that the caller lacks (wire rule 6).
     ExceedsRights,
-    /// One's own password is changed with the current one.
+    /// One's own password and PIN are changed with the current password.
     OwnPassword,
     /// Registration is closed.
     RegistrationClosed,
@@ -178,7 +178,11 @@ impl fmt::Display for Denied {
             Self::ApiKey => write!(f, "an API key may not do this; sign in instead"),
             Self::ExceedsRights => write!(f, "this would exceed your own rights"),
             Self::OwnPassword => {
-                write!(f, "change your own password with the current one, at /api/v1/user/password")
+                write!(
+                    f,
+                    "change your own password or PIN with the current password, at \
+                     /api/v1/user/password and /api/v1/user/pin"
+                )
             }
             Self::RegistrationClosed => write!(f, "Registration is closed"),
             Self::SetupToken => write!(
