@@ -2,6 +2,12 @@
 
 mod documents;
 mod guards;
+mod hostile_accounts;
+mod hostile_binding;
+mod hostile_browser;
+mod hostile_canonical;
+mod hostile_proxy;
+mod hostile_stale;
 mod house;
 mod map;
 mod smoke;
