@@ -159,6 +159,9 @@ impl Db {
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let path = prepare_file(folder)?;
         let mut first = Connection::open(&path)?;
+        first.busy_timeout(BUSY_TIMEOUT)?;
+        // Before the journal mode is set, which would stay with somebody else's file.
+        migrate::check(&first)?;
         configure(&mut first)?;
         migrate::migrate(&mut first, migrate::LATEST)?;
         drop(first);

@@ -19,25 +19,30 @@ const MIGRATIONS: &[&str] = &[
 /// The schema version that this binary speaks.
 pub const LATEST: u32 = MIGRATIONS.len() as u32;
 
-/// Runs what is missing up to `target` (tests stop earlier to seed old data).
+/// Looks whether the file is ours to open, and changes nothing: its schema version.
 ///
 /// # Errors
-/// [`OpenError::Newer`] for a database of a later version, [`OpenError::Foreign`] for one of
-/// another program, [`OpenError::Sqlite`] for the rest.
-pub fn migrate(connection: &mut Connection, target: u32) -> Result<(), OpenError> {
+/// [`OpenError::Foreign`] for a database of another program, [`OpenError::Newer`] for one of a
+/// later version, [`OpenError::Sqlite`] for the rest.
+pub fn check(connection: &Connection) -> Result<u32, OpenError> {
     let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version > LATEST {
-        return Err(OpenError::Newer { found: version, known: LATEST });
-    }
-    if version == LATEST {
-        return check_owner(connection);
-    }
     if version > 0 {
         check_owner(connection)?;
     } else if has_tables(connection)? {
         return Err(OpenError::Foreign);
     }
-    for number in version..target {
+    if version > LATEST {
+        return Err(OpenError::Newer { found: version, known: LATEST });
+    }
+    Ok(version)
+}
+
+/// Runs what is missing up to `target` (tests stop earlier to seed old data).
+///
+/// # Errors
+/// What [`check`] refuses, and [`OpenError::Sqlite`].
+pub fn migrate(connection: &mut Connection, target: u32) -> Result<(), OpenError> {
+    for number in check(connection)?..target {
         step(connection, number)?;
     }
     Ok(())
