@@ -235,7 +235,7 @@ fn the_lists_name_operations_that_exist_and_only_once() {
 async fn a_stranger_is_refused_everywhere_whatever_they_send() {
     let house = House::lived_in().await;
     for operation in operations() {
-        let path = operation.path.replace('{', "%20").replace('}', "%20");
+        let path = operation.path.replace(['{', '}'], "%20");
         let ask = || house.ask(operation.method.clone(), &format!("{path}?page=x&user=y"));
         let answers = [
             ask().send().await,

@@ -174,3 +174,38 @@ async fn ended_sessions_and_revoked_keys_stay_dead_after_a_restart() {
     assert_eq!(live.try_all(&house).await, ["token", "cookie", "key", "basic"]);
     assert!(live.refresh_lives(&house).await);
 }
+
+#[tokio::test]
+async fn a_stream_of_events_ends_with_its_session_and_with_the_server() {
+    let house = House::lived_in().await;
+    let stream = async |token: &str| {
+        let opened = house.get("/api/v1/events/stream").bearer(token).open().await;
+        assert_eq!(opened.status(), 200);
+        opened.into_body()
+    };
+    let (ended, kept) = (house.token("ann").await, house.token("ann").await);
+    let (ending, staying) = (stream(&ended).await, stream(&kept).await);
+    let out = house.post("/api/v1/auth/logout").bearer(&ended).send().await;
+    assert_eq!(out.status, 200);
+    ending.into_bytes().await.expect("an end");
+    house.stop();
+    staying.into_bytes().await.expect("an end");
+}
+
+#[tokio::test]
+async fn a_downloaded_copy_is_whole_and_leaves_nothing_behind() {
+    let house = House::lived_in().await;
+    let admin = house.token("ann").await;
+    let copy = house.post("/api/v1/system/backup").bearer(&admin).send().await;
+    assert_eq!(copy.status, 200);
+    let path = house.folder().join("copy.db");
+    std::fs::write(&path, &copy.body).expect("written");
+    let database = rusqlite::Connection::open(&path).expect("a database");
+    let count = "SELECT count(*) FROM accounts";
+    let people: i64 = database.query_row(count, [], |row| row.get(0)).expect("a count");
+    assert_eq!(people, 2);
+    let files = std::fs::read_dir(house.folder()).expect("a folder");
+    let names = files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned());
+    let names: Vec<String> = names.filter(|name| name.contains("gatelodge-copy")).collect();
+    assert!(names.is_empty(), "{names:?}");
+}
