@@ -37,7 +37,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         log_line("stopping: requests in flight finish");
         let _ = stop.send(true);
     };
-    http::serve::serve(listeners, endpoint, config.server.max_connections, told).await;
+    let limits = http::serve::Limits::connections(config.server.max_connections);
+    http::serve::serve(listeners, endpoint, limits, told).await;
     upkeep.abort();
     journal.abort();
     core.quiet().await;

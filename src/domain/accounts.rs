@@ -152,14 +152,15 @@ pub struct Email(String);
 
 impl Email {
     /// Up to 254 characters, one `@`, a dotted or bare host, nothing that letters or headers
-    /// would read as something else.
+    /// would read as something else, nothing that folds to another address: an address is a name
+    /// too, and must not stand before somebody else's.
     ///
     /// # Errors
     /// [`Error::Invalid`].
     pub fn parse(text: &str) -> Result<Self> {
         let lower = text.to_lowercase();
         let sound = lower.len() <= MAX_EMAIL
-            && lower.nfkc().eq(lower.chars())
+            && canonical(&lower) == lower
             && lower.split_once('@').is_some_and(|(local, host)| is_local(local) && is_host(host));
         if sound {
             Ok(Self(lower))
@@ -204,7 +205,7 @@ pub fn check_line(text: &str, field: Field) -> Result<()> {
     }
     let steers = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200E}' | '\u{200F}' | '\u{2028}' | '\u{2029}'
+            || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}' | '\u{2029}'
                 | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
     };
     if text.chars().any(steers) {
@@ -566,6 +567,7 @@ mod tests {
             "a..@",
             "a,b@c",
             "ａ@example.org",
+            "jeß@example.org",
             "a@b..c",
             &format!("a@{}", "b".repeat(260)),
         ] {

@@ -224,6 +224,20 @@ pub(super) fn note_use(
     Ok(())
 }
 
+/// Ends all keys of an account.
+pub(super) fn revoke_all(
+    transaction: &Transaction<'_>,
+    account: AccountId,
+    now: Timestamp,
+) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE api_keys SET revoked_at = ?2 WHERE account_id = ?1 AND revoked_at IS NULL",
+        )?
+        .execute(params![account, now])?;
+    Ok(())
+}
+
 /// Forgets keys that were revoked long ago; how many.
 pub(super) fn sweep(transaction: &Transaction<'_>, before: Timestamp) -> rusqlite::Result<usize> {
     transaction

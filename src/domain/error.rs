@@ -74,7 +74,7 @@ pub enum Denied {
     ApiKey,
     /// The other account has rights that the caller lacks (wire rule 6).
     ExceedsRights,
-    /// One's own password is changed with the current one.
+    /// One's own password and PIN are changed with the current password.
     OwnPassword,
     /// One's own PIN is set with the current password.
     OwnPin,
@@ -186,7 +186,11 @@ impl fmt::Display for Denied {
             Self::ApiKey => write!(f, "an API key may not do this; sign in instead"),
             Self::ExceedsRights => write!(f, "this would exceed your own rights"),
             Self::OwnPassword => {
-                write!(f, "change your own password with the current one, at /api/v1/user/password")
+                write!(
+                    f,
+                    "change your own password or PIN with the current password, at \
+                     /api/v1/user/password and /api/v1/user/pin"
+                )
             }
             Self::OwnPin => {
                 write!(f, "set your own PIN with the current password, at /api/v1/user/pin")

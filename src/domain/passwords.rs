@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -338,7 +339,9 @@ fn lane(shared: &Shared) {
             continue;
         }
         let start = Instant::now();
-        let done = perform(job.work, shared, &mut memory);
+        let work = AssertUnwindSafe(|| perform(job.work, shared, &mut memory));
+        // A lane that dies would take everybody's sign-in with it; here one job has no answer.
+        let Ok(done) = catch_unwind(work) else { continue };
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         shared.last_micros.store(micros, Ordering::Relaxed);
         // Nobody waits any more when the client has gone.

@@ -164,8 +164,8 @@ impl Core {
         if change.password.is_some() || change.email.is_some() {
             caller.must_not_be_key()?;
         }
-        if change.password.is_some() && caller.account_id() == Some(id) {
-            return Err(Error::Forbidden(Denied::OwnPassword));
+        if change.password.is_some() {
+            must_be_another(caller, id)?;
         }
         if let Some(name) = &change.display_name {
             check_line(name, Field::DisplayName)?;
@@ -247,9 +247,7 @@ impl Core {
     ) -> Result<(String, Timestamp)> {
         caller.must_not_be_key()?;
         caller.must(USERS_WRITE)?;
-        if caller.account_id() == Some(id) {
-            return Err(Error::Forbidden(Denied::OwnPassword));
-        }
+        must_be_another(caller, id)?;
         let (asking, settings) = (caller.clone(), self.settings.clone());
         self.deed(move |transaction, now| {
             let account = accounts::must_exist(transaction, id)?;
@@ -308,6 +306,15 @@ fn changed(was: &Account, change: &UserChange) -> Result<Account> {
         account.pending_until = None;
     }
     Ok(account)
+}
+
+/// Whoever finds an admin's session open must not make it theirs for good: what opens one's own
+/// account is changed with the current password.
+fn must_be_another(caller: &Caller, id: AccountId) -> Result<()> {
+    if caller.account_id() == Some(id) {
+        return Err(Error::Forbidden(Denied::OwnPassword));
+    }
+    Ok(())
 }
 
 fn forbid_oneself(caller: &Caller, was: &Account, account: &Account) -> Result<()> {

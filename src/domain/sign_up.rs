@@ -8,6 +8,7 @@ use rusqlite::{Connection, Transaction};
 use super::{
     Core, Settings, Timestamp,
     accounts::{self, Account, Email, NewAccount, Status, Username, check_line},
+    api_keys,
     caller::Origin,
     error::{Clash, Denied, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
@@ -359,6 +360,12 @@ impl Core {
                 if used.purpose == Purpose::ResetPassword {
                     if !at_address {
                         return Err(Error::Expired(Noun::OneTimeToken));
+                    }
+                    if !account.email_verified {
+                        // Whoever registered it never proved that the address is theirs; what
+                        // they left behind must not open the account of its owner.
+                        account.pin_hash = None;
+                        api_keys::revoke_all(transaction, account.id, now)?;
                     }
                     account.email_verified = true;
                 }

@@ -9,6 +9,7 @@ mod keys;
 mod people;
 mod profile;
 mod roles;
+mod setup;
 mod shapes;
 mod system;
 
@@ -46,6 +47,7 @@ enum Tag {
 /// All operations of native.
 pub type Apis = (
     auth::AuthApi,
+    setup::SetupApi,
     profile::ProfileApi,
     keys::KeysApi,
     people::UsersApi,
@@ -59,6 +61,7 @@ pub type Apis = (
 pub fn apis(core: &Core, stop: watch::Receiver<bool>) -> Apis {
     (
         auth::AuthApi { core: core.clone() },
+        setup::SetupApi { core: core.clone() },
         profile::ProfileApi { core: core.clone() },
         keys::KeysApi { core: core.clone() },
         people::UsersApi { core: core.clone() },

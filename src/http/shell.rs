@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     Door,
     client::{Facts, Surroundings, may_change_state},
-    voice::Trouble,
+    voice::{Speak, Trouble},
 };
 use crate::domain::{
     Core,
@@ -89,8 +89,8 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         if !may_change_state(request, &self.surroundings) {
             return Err(Error::Forbidden(Denied::CrossSite).into());
         }
-        let encoding = request.headers().get(header::CONTENT_ENCODING);
-        if encoding.is_some_and(|value| value != "identity") {
+        let encodings = request.headers().get_all(header::CONTENT_ENCODING);
+        if encodings.iter().any(|value| value != "identity") {
             return Err(Trouble::ContentEncoding);
         }
         let read = self.read_body(request, door.max_body).await?;
@@ -140,29 +140,25 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         Ok(Read { bytes: bytes.freeze(), _share: share })
     }
 
-    async fn answer(&self, request: Request, door: &Door, path: &str) -> Response {
-        let stranger = door.stranger;
-        let (headers, facts) = (request.headers().clone(), request.data::<Arc<Facts>>().cloned());
-        let answered = AssertUnwindSafe(self.inner.get_response(request)).catch_unwind().await;
-        match answered {
-            Ok(response) if is_unrouted(&response) => {
-                // Whoever is nobody learns nothing about which paths exist.
-                if let (Some(ask), Some(facts)) = (stranger, facts)
-                    && let Err(error) = ask(&self.core, &headers, &facts).await
-                {
-                    return (door.speak)(error.into());
-                }
-                (door.speak)(match response.status() {
-                    StatusCode::METHOD_NOT_ALLOWED => Trouble::Method,
-                    _ => Trouble::Deed(Error::NotFound(crate::domain::error::Noun::Page)),
-                })
-            }
-            Ok(response) => response,
-            Err(panic) => {
-                log_line(&format!("panic path={path:?} what={:?}", panic_text(&*panic)));
-                (door.speak)(Trouble::Panic)
-            }
+    async fn answer(&self, mut request: Request, door: &Door) -> Response {
+        if let Err(trouble) = self.admit(&mut request, door).await {
+            return (door.speak)(trouble);
         }
+        let (headers, facts) = (request.headers().clone(), request.data::<Arc<Facts>>().cloned());
+        let response = self.inner.get_response(request).await;
+        if !is_unrouted(&response) {
+            return response;
+        }
+        // Whoever is nobody learns nothing about which paths exist.
+        if let (Some(ask), Some(facts)) = (door.stranger, facts)
+            && let Err(error) = ask(&self.core, &headers, &facts).await
+        {
+            return (door.speak)(error.into());
+        }
+        (door.speak)(match response.status() {
+            StatusCode::METHOD_NOT_ALLOWED => Trouble::Method,
+            _ => Trouble::Deed(Error::NotFound(crate::domain::error::Noun::Page)),
+        })
     }
 }
 
@@ -178,10 +174,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let headers = request.headers().clone();
         let door = self.door(&path);
-        let mut response = match self.admit(&mut request, door).await {
-            Ok(()) => self.answer(request, door, &path).await,
-            Err(trouble) => (door.speak)(trouble),
-        };
+        let mut response = guarded(self.answer(request, door), door.speak, &path).await;
         (door.challenge)(&headers, &mut response);
         finish(&mut response, &facts);
         let response = counted(response, |bytes, status| {
@@ -209,6 +202,14 @@ fn counted(mut response: Response, tell: impl FnOnce(Option<u64>, u16)) -> Respo
     tell(body.size_hint().exact(), response.status().as_u16());
     response.set_body(Body::from(body));
     response
+}
+
+/// A defect of ours ends one request and nothing else.
+async fn guarded(answer: impl Future<Output = Response>, speak: Speak, path: &str) -> Response {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| {
+        log_line(&format!("panic path={path:?} what={:?}", panic_text(&*panic)));
+        speak(Trouble::Panic)
+    })
 }
 
 /// The router answers 400 by itself when a part of the path is no text.
@@ -275,4 +276,23 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::native;
+
+    #[tokio::test]
+    async fn a_panic_ends_one_request_in_the_words_of_its_dialect() {
+        async fn breaks(what: &str) -> Response {
+            panic!("{what} broke")
+        }
+        let response = guarded(breaks("a hinge"), native::speak, "/api/v1/user").await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let said = response.into_body().into_string().await.expect("text");
+        assert!(said.contains("\"error\":\"internal\"") && !said.contains("hinge"), "{said}");
+        let fine = guarded(async { Response::default() }, native::speak, "/").await;
+        assert_eq!(fine.status(), StatusCode::OK);
+    }
 }

@@ -1,6 +1,6 @@
-//! Coming in and going out, and the first account.
+//! Coming in and going out.
 
-use poem_openapi::{ApiResponse, Enum, Object, OpenApi, payload::Json};
+use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -8,6 +8,7 @@ use super::{
     Tag,
     ask::{Moment, Signed, Strict, Visitor, cookie_name},
     error::NativeError,
+    setup::Mode,
     shapes::{Created, Message, Tokens, User, UserOnly},
 };
 use crate::domain::{
@@ -17,7 +18,7 @@ use crate::domain::{
     secret::Secret,
     sessions::Carrier,
     sign_in::{Proof, SignIn, SignedIn},
-    sign_up::{Registered, Registration, RegistrationMode},
+    sign_up::{Registered, Registration},
 };
 
 pub struct AuthApi {
@@ -77,21 +78,6 @@ struct RegisterRequest {
     setup_token: Option<String>,
 }
 
-/// The first account.
-#[derive(Object, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InitializeRequest {
-    username: String,
-    email: String,
-    #[oai(write_only)]
-    password: String,
-    /// What the server printed at its start; needed from outside the house. `X-Setup-Token`
-    /// does the same.
-    #[serde(default)]
-    #[oai(write_only)]
-    setup_token: Option<String>,
-}
-
 /// The token of a mailed link.
 #[derive(Object, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,40 +112,6 @@ struct RegisterAnswer {
     token: Option<String>,
     #[oai(skip_serializing_if_is_none)]
     expires_at: Option<Moment>,
-}
-
-/// The first account and its token.
-#[derive(Object)]
-struct InitializeAnswer {
-    token: String,
-    expires_at: Moment,
-    user: User,
-}
-
-/// Whether the first account is still to be made.
-#[derive(Object)]
-struct SetupStatus {
-    setup_required: bool,
-    registration_mode: Mode,
-}
-
-/// Who may make an account by themself.
-#[derive(Enum)]
-#[oai(rename_all = "lowercase")]
-enum Mode {
-    Open,
-    Invite,
-    Closed,
-}
-
-impl From<RegistrationMode> for Mode {
-    fn from(mode: RegistrationMode) -> Self {
-        match mode {
-            RegistrationMode::Open => Self::Open,
-            RegistrationMode::Invite => Self::Invite,
-            RegistrationMode::Closed => Self::Closed,
-        }
-    }
 }
 
 /// What a sign-in page needs to know.
@@ -421,61 +373,6 @@ impl AuthApi {
         let rule = PasswordRule::NATIVE;
         self.core.password_reset(&token, new, rule, &visitor.origin).await?;
         Ok(Message::new("the password is changed; sign in with it"))
-    }
-
-    /// Whether the first account is still to be made
-    #[oai(
-        path = "/setup/status",
-        method = "get",
-        operation_id = "setup_status",
-        tag = "Tag::Setup"
-    )]
-    async fn setup_status(&self) -> Result<Json<SetupStatus>, NativeError> {
-        Ok(Json(SetupStatus {
-            setup_required: self.core.setup_required().await?,
-            registration_mode: self.core.settings().registration.into(),
-        }))
-    }
-
-    /// Make the first account
-    ///
-    /// It is the admin. From inside the house it needs nothing more; from elsewhere the token
-    /// that the server printed at its start.
-    #[oai(
-        path = "/setup/initialize",
-        method = "post",
-        operation_id = "setup_initialize",
-        tag = "Tag::Setup"
-    )]
-    async fn setup_initialize(
-        &self,
-        visitor: Visitor,
-        body: Strict<InitializeRequest>,
-    ) -> Result<Created<InitializeAnswer>, NativeError> {
-        let mut origin = visitor.origin;
-        origin.setup_token = body.0.setup_token.map(Secret::new).or(origin.setup_token);
-        let Registered { account, carried } = self
-            .core
-            .register(Registration {
-                username: body.0.username,
-                email: Some(body.0.email),
-                display_name: None,
-                password: Secret::new(body.0.password),
-                invitation: None,
-                rule: PasswordRule::NATIVE,
-                role: None,
-                carrier: Some(Carrier::NativeTokens),
-                only_first: true,
-                origin,
-            })
-            .await?;
-        let token = carried.and_then(|carried| carried.access);
-        let token = token.ok_or_else(|| broken("a first account without a token"))?;
-        Ok(Created::Created(Json(InitializeAnswer {
-            token: token.text.reveal().to_owned(),
-            expires_at: Moment(token.expires_at),
-            user: (&account).into(),
-        })))
     }
 }
 

@@ -1,0 +1,449 @@
+//! Hostile cases: guessing and flooding.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
+
+use gatelodge::http::serve::{Limits, serve};
+use poem::endpoint::make_sync;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::house::{Answer, House, PASSWORD, Server, cheap, gatelodge, text};
+
+const KIB: u64 = 1024;
+const LANE_KIB: u64 = 19_456;
+/// Argon2 as it is by default.
+const REAL: [(&str, &str); 2] =
+    [("GATELODGE_AUTH__ARGON2_MEMORY_COST", "19456"), ("GATELODGE_AUTH__ARGON2_TIME_COST", "2")];
+
+/// A figure of `/proc/PID/status`, in KiB.
+fn memory(server: &Server, what: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid()));
+    let status = status.expect("a running server");
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a figure");
+    line.trim_matches(|c: char| !c.is_ascii_digit()).parse().expect("a number")
+}
+
+fn add_user(folder: &Path, name: &str, environment: &[(&str, &str)]) {
+    let mut adding = gatelodge()
+        .args(["user", "add", name, "--password-stdin"])
+        .current_dir(folder)
+        .envs(cheap())
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program");
+    let mut input = adding.stdin.take().expect("its input");
+    writeln!(input, "{PASSWORD}").expect("written");
+    drop(input);
+    assert!(adding.wait().expect("an end").success());
+}
+
+fn in_database(folder: &TempDir, statement: &str) {
+    let path = folder.path().join("gatelodge.db");
+    let database = rusqlite::Connection::open(path).expect("the database");
+    database.execute_batch(statement).expect("a statement");
+}
+
+#[test]
+fn a_name_that_is_nobodys_costs_the_same_hash_as_a_known_one() {
+    // One hash takes 128 MiB here: whoever takes the way around it is seen by its memory.
+    const BIG: [(&str, &str); 2] =
+        [("GATELODGE_AUTH__ARGON2_MEMORY_COST", "131072"), ("GATELODGE_AUTH__HASH_LANES", "1")];
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["ann", "bob", "dora"] {
+        add_user(folder.path(), name, &BIG);
+    }
+    in_database(
+        &folder,
+        "UPDATE accounts SET status = 'disabled' WHERE username = 'dora';
+         UPDATE accounts SET password_hash = NULL WHERE username = 'bob';",
+    );
+    for (name, proof) in [
+        ("ann", json!({"password": "not-this-one"})),
+        ("nobody", json!({"password": "not-this-one"})),
+        ("bob", json!({"password": PASSWORD})),
+        ("dora", json!({"password": PASSWORD})),
+        ("nobody", json!({"pin": "2580"})),
+        ("ann", json!({"pin": "2580"})),
+    ] {
+        let server = Server::start(folder.path(), &BIG);
+        let before = memory(&server, "VmHWM:");
+        let mut knock = json!({"username": name});
+        knock.as_object_mut().expect("one").extend(proof.as_object().expect("one").clone());
+        let answer = server.json("POST", "/api/v1/auth/session", "", &knock);
+        assert_eq!(answer.problem(401, "unauthorized"), "wrong name or password");
+        let grown = memory(&server, "VmHWM:") - before;
+        assert!((120 * KIB..160 * KIB).contains(&grown), "{knock}: {grown} KiB");
+    }
+}
+
+#[test]
+fn two_hundred_sign_ins_at_once_stay_within_the_memory_of_the_lanes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    add_user(folder.path(), "ann", &REAL);
+    let mut environment = REAL.to_vec();
+    environment.extend([
+        ("GATELODGE_AUTH__HASH_LANES", "2"),
+        ("GATELODGE_AUTH__HASH_QUEUE", "64"),
+        // Each wrong one shall reach the hasher.
+        ("MAX_LOGIN_ATTEMPTS", "20"),
+    ]);
+    let idle = {
+        let server = Server::start(folder.path(), &environment);
+        memory(&server, "VmRSS:")
+    };
+    let server = Server::start(folder.path(), &environment);
+    let knock = |password: &str| {
+        let body = json!({"username": "ann", "password": password});
+        server.json("POST", "/api/v1/auth/login", "", &body)
+    };
+    let token = text(&knock(PASSWORD).json()["token"]);
+    let flood = |password: &str| -> Vec<Answer> {
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..200).map(|_| scope.spawn(|| knock(password))).collect();
+            for _ in 0..20 {
+                let me = server.json("GET", "/api/v1/user", &token, &Value::Null);
+                assert_eq!(me.status, 200, "a token is checked meanwhile");
+            }
+            all.into_iter().map(|one| one.join().expect("an answer")).collect()
+        })
+    };
+    let statuses = |answers: &[Answer]| {
+        for answer in answers {
+            assert!([200, 401, 429, 503].contains(&answer.status), "{}", answer.text());
+            let told = answer.header("retry-after").parse::<u64>().is_ok_and(|s| s > 0);
+            assert_eq!(told, [429, 503].contains(&answer.status), "{}", answer.status);
+        }
+        let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+        (count(200), count(401), count(429), count(503))
+    };
+    let (right, wrong, _, busy) = statuses(&flood(PASSWORD));
+    assert!(right >= 66 && busy > 0 && wrong == 0, "{right} signed in, {busy} told to wait");
+    let (right, wrong, ..) = statuses(&flood("not-this-one"));
+    assert_eq!((right, wrong), (0, 20), "no more than the throttle allows");
+    assert_eq!(knock(PASSWORD).status, 429);
+
+    let peak = memory(&server, "VmHWM:");
+    let most = idle + 2 * LANE_KIB + 15 * KIB;
+    assert!(peak <= most, "peak {peak} KiB, idle {idle} KiB, at most {most} KiB");
+}
+
+/// One connection that is kept.
+struct Kept(BufReader<TcpStream>);
+
+impl Kept {
+    fn to(address: SocketAddr) -> Self {
+        Self(BufReader::new(TcpStream::connect(address).expect("a connection")))
+    }
+
+    /// The status of a sign-in as `name` that a proxy says comes from `from`.
+    fn knock(&mut self, name: &str, from: &str) -> u16 {
+        let body = json!({"username": name, "password": "not-this-one"}).to_string();
+        let head = format!(
+            "POST /api/v1/auth/login HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {from}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.0.get_mut().write_all(head.as_bytes()).expect("sent");
+        let (mut status, mut length) = (0, 0);
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).expect("a line");
+            if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
+                status = rest[..3].parse().expect("a status");
+            }
+            let lower = line.to_ascii_lowercase();
+            if let Some(rest) = lower.strip_prefix("content-length:") {
+                length = rest.trim().parse().expect("a length");
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).expect("a body");
+        status
+    }
+}
+
+#[test]
+fn ten_thousand_invented_names_and_addresses_take_no_memory_and_lock_out_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    add_user(folder.path(), "ann", &[]);
+    let server = Server::start(
+        folder.path(),
+        &[
+            ("GATELODGE_SERVER__TRUSTED_PROXIES", "127.0.0.0/8"),
+            ("GATELODGE_RATE_LIMIT__REQUESTS_PER_SECOND", "1000"),
+        ],
+    );
+    let flood = |numbers: std::ops::Range<u32>| {
+        let mut kept = Kept::to(server.address);
+        for number in numbers {
+            let [_, b, c, d] = number.to_be_bytes();
+            let status = kept.knock(&format!("invented{number}"), &format!("198.{b}.{c}.{d}"));
+            assert_eq!(status, 401);
+        }
+    };
+    flood(0..1_000);
+    let before = memory(&server, "VmRSS:");
+    std::thread::scope(|scope| {
+        for quarter in 0..4 {
+            scope.spawn(move || flood(1_000 + quarter * 2_500..1_000 + (quarter + 1) * 2_500));
+        }
+    });
+    let grown = memory(&server, "VmRSS:").saturating_sub(before);
+    assert!(grown < 8 * KIB, "{grown} KiB for 10,000 names");
+    let body = json!({"username": "ann", "password": PASSWORD});
+    assert_eq!(server.json("POST", "/api/v1/auth/login", "", &body).status, 200);
+    let events = || -> i64 {
+        let database = rusqlite::Connection::open(folder.path().join("gatelodge.db"));
+        let database = database.expect("the database");
+        let count = "SELECT count(*) FROM events WHERE kind = 'login_failure'";
+        database.query_row(count, [], |row| row.get(0)).expect("a count")
+    };
+    // Written line by line up to a bound for each minute, and counted beyond it.
+    assert!(events() <= 60 * 10, "{} lines", events());
+}
+
+#[tokio::test]
+async fn parallel_guesses_do_not_slip_through_the_throttle() {
+    let house = House::lived_in().await;
+    let guesses = (0..50).map(|number| {
+        let body = json!({"username": "bob", "password": format!("guess-number-{number}")});
+        house.post("/api/v1/auth/login").json(&body).send()
+    });
+    let answers = futures_util::future::join_all(guesses).await;
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(401), count(429)), (5, 45));
+    let basics = (0..50).map(|number| {
+        let ask = house.get("/api/v1/user").from("10.0.0.9");
+        ask.basic("bob", &format!("guess-number-{number}")).send()
+    });
+    let answers = futures_util::future::join_all(basics).await;
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(401), count(429)), (5, 45));
+}
+
+#[tokio::test]
+async fn deep_and_wide_json_is_refused_before_it_costs_anything() {
+    let house = House::lived_in().await;
+    let admin = house.token("ann").await;
+    let deep = |open: &str, close: &str| open.repeat(10_000) + &close.repeat(10_000);
+    let (arrays, objects) = (deep("[", "]"), deep("{\"a\":", "}").replace(":}", ":1}"));
+    let wide = format!("[{}0]", "0,".repeat(400_000));
+    for nested in [&arrays, &objects, &wide] {
+        for (path, body) in [
+            ("/api/v1/auth/login", nested.clone()),
+            ("/api/v1/auth/login", format!("{{\"username\":{nested}}}")),
+            ("/api/v1/auth/login", format!("{{\"unknown\":{nested}}}")),
+            ("/api/v1/auth/refresh", format!("{{\"refresh_token\":{nested}}}")),
+            ("/api/v1/roles", format!("{{\"name\":\"x\",\"permissions\":{nested}}}")),
+            ("/api/v1/user/pin", format!("{{\"pin\":{nested}}}")),
+        ] {
+            let ask = house.post(path).bearer(&admin).raw("application/json", body);
+            let answer = ask.send().await;
+            assert!([400, 422].contains(&answer.status), "{path}: {}", answer.status);
+            assert!(answer.body.len() < 500, "{path}");
+        }
+    }
+    let names = format!("[{}\"z\"]", "\"a\",".repeat(250_000));
+    let many = format!("{{\"name\":\"x\",\"permissions\":{names}}}");
+    let ask = house.post("/api/v1/roles").bearer(&admin).raw("application/json", many);
+    ask.send().await.problem(422, "unprocessable");
+    let million = format!("[{}0]", "0,".repeat(1_000_000));
+    let ask = house.post("/api/v1/auth/login").raw("application/json", million);
+    ask.send().await.problem(413, "bad_request");
+}
+
+#[tokio::test]
+async fn a_password_of_a_megabyte_is_never_hashed() {
+    let house = House::lived_in().await;
+    let long = "x".repeat(1_000_000);
+    let login = json!({"username": "bob", "password": long});
+    let ask = house.post("/api/v1/auth/login").json(&login);
+    ask.send().await.problem(401, "unauthorized");
+    let token = house.token("bob").await;
+    for new in [&long, &"x".repeat(1_025)] {
+        let change = json!({"current_password": PASSWORD, "new_password": new});
+        let ask = house.post("/api/v1/user/password").bearer(&token).json(&change);
+        ask.send().await.problem(422, "unprocessable");
+    }
+    let beyond = json!({"username": "bob", "password": "x".repeat(1024 * 1024)});
+    let ask = house.post("/api/v1/auth/login").json(&beyond);
+    ask.send().await.problem(413, "bad_request");
+    // 1,024 bytes are the most that somebody can have.
+    let most = "x".repeat(1_024);
+    let change = json!({"current_password": PASSWORD, "new_password": most});
+    let changed = house.post("/api/v1/user/password").bearer(&token).json(&change).send().await;
+    assert_eq!(changed.status, 200);
+    let login = json!({"username": "bob", "password": most});
+    assert_eq!(house.post("/api/v1/auth/login").json(&login).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_unread() {
+    let house = House::lived_in().await;
+    let body = json!({"username": "bob", "password": PASSWORD});
+    for path in ["/api/v1/auth/login", "/api/health", "/health", "/"] {
+        for encoding in ["gzip", "GZIP", "br", "deflate", "zstd", "gzip, gzip", "x"] {
+            let ask = house.post(path).json(&body).header("content-encoding", encoding);
+            assert_eq!(ask.send().await.status, 415, "{path} {encoding}");
+        }
+        let two = house.post(path).json(&body).header("content-encoding", "identity");
+        assert_eq!(two.also("content-encoding", b"gzip").send().await.status, 415, "{path}");
+    }
+}
+
+#[test]
+fn bodies_that_come_slowly_or_without_an_end_hold_up_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    add_user(folder.path(), "ann", &[]);
+    let server = Server::start(folder.path(), &[]);
+    let connect = || TcpStream::connect(server.address).expect("a connection");
+    let slow: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let mut stream = connect();
+            let head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: localhost\r\n\
+                        Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
+            stream.write_all(head.as_bytes()).expect("sent");
+            stream
+        })
+        .collect();
+    let mut endless = connect();
+    let head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: localhost\r\n\
+                Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    endless.write_all(head.as_bytes()).expect("sent");
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+    // It stops listening after 1 MiB; what is sent beyond may fail.
+    while endless.write_all(chunk.as_bytes()).is_ok() {
+        let mut first = [0; 12];
+        endless.set_read_timeout(Some(Duration::from_millis(1))).expect("set");
+        if endless.read_exact(&mut first).is_ok() {
+            assert_eq!(&first, b"HTTP/1.1 413");
+            break;
+        }
+    }
+    let body = json!({"username": "ann", "password": PASSWORD});
+    assert_eq!(server.json("POST", "/api/v1/auth/login", "", &body).status, 200);
+    drop(slow);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_stay_silent_or_dribble_a_header_give_back_their_places() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let limits = Limits { connections: 4, header_time: Duration::from_millis(200) };
+    let endpoint = make_sync(|_| "served");
+    tokio::spawn(serve(vec![listener], endpoint, limits, std::future::pending()));
+    let asked = tokio::task::spawn_blocking(move || {
+        // They take all places.
+        let silent =
+            ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nHost: x\r\nX"].map(|said| {
+                let mut stream = TcpStream::connect(address).expect("a connection");
+                stream.write_all(said.as_bytes()).expect("sent");
+                stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+                stream
+            });
+        let mut last = TcpStream::connect(address).expect("a connection");
+        let ask = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        last.write_all(ask).expect("sent");
+        last.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+        let mut answer = String::new();
+        last.read_to_string(&mut answer).expect("an answer");
+        for mut stream in silent {
+            let mut rest = Vec::new();
+            match stream.read_to_end(&mut rest) {
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+            }
+        }
+        answer
+    });
+    let answer = asked.await.expect("no panic");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("served"), "{answer}");
+}
+
+#[test]
+fn what_was_acknowledged_outlives_a_kill() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = || Server::start(folder.path(), &[]);
+    let mut server = start();
+    let first = json!({"username": "ann", "email": "a@example.org", "password": PASSWORD});
+    let ann = server.json("POST", "/api/v1/setup/initialize", "", &first);
+    let admin = text(&ann.json()["token"]);
+    for round in 0..3 {
+        let name = format!("guest{round}");
+        let post = |path: &str, token: &str, body: Value| server.json("POST", path, token, &body);
+        let guest = json!({"username": name, "password": PASSWORD});
+        assert_eq!(post("/api/v1/users", &admin, guest).status, 201);
+        let knock = json!({"username": name, "password": PASSWORD});
+        let login = || post("/api/v1/auth/login", "", knock.clone()).json();
+        let (ended, kept) = (login(), text(&login()["token"]));
+        let mint = |name: &str| {
+            let key = post("/api/v1/api-keys", &kept, json!({"name": name})).json();
+            (text(&key["key"]), format!("/api/v1/api-keys/{}", text(&key["id"])))
+        };
+        let ((key, _), (revoked, path)) = (mint("kept"), mint("revoked"));
+        assert_eq!(server.json("GET", "/api/v1/user", &revoked, &Value::Null).status, 200);
+        let out = post("/api/v1/auth/logout", &text(&ended["token"]), Value::Null);
+        assert_eq!(out.status, 200);
+        assert_eq!(server.json("DELETE", &path, &kept, &Value::Null).status, 204);
+        // The very moment after the answer.
+        server.kill();
+
+        server = start();
+        let status = |token: &str| server.json("GET", "/api/v1/user", token, &Value::Null).status;
+        assert_eq!([status(&admin), status(&kept), status(&key)], [200, 200, 200]);
+        assert_eq!([status(&text(&ended["token"])), status(&revoked)], [401, 401]);
+        let late = json!({"refresh_token": ended["refresh_token"]});
+        assert_eq!(server.json("POST", "/api/v1/auth/refresh", "", &late).status, 401);
+        assert_eq!(server.json("POST", "/api/v1/auth/login", "", &knock).status, 200);
+    }
+}
+
+#[test]
+fn a_database_that_cannot_be_used_stops_the_start_and_stays_as_it_is() {
+    let refused = |folder: &Path, words: &str| {
+        let path = folder.join("gatelodge.db");
+        let before = std::fs::read(&path).ok();
+        let mut command = gatelodge();
+        command.current_dir(folder).env("GATELODGE_SERVER__LISTEN", "127.0.0.1:0").envs(cheap());
+        let ended = command.output().expect("the program");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(!ended.status.success() && said.contains(words), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        assert!(std::fs::read(&path).ok() == before, "{words}: the file was changed");
+    };
+    let newer = tempfile::tempdir().expect("a folder");
+    add_user(newer.path(), "ann", &[]);
+    in_database(&newer, "PRAGMA user_version = 9999; PRAGMA wal_checkpoint(TRUNCATE);");
+    refused(newer.path(), "install the newer");
+    let garbage = tempfile::tempdir().expect("a folder");
+    std::fs::write(garbage.path().join("gatelodge.db"), [0x5a; 8192]).expect("written");
+    refused(garbage.path(), "is not a SQLite database");
+    let foreign = tempfile::tempdir().expect("a folder");
+    in_database(&foreign, "CREATE TABLE things (name TEXT);");
+    refused(foreign.path(), "of another program");
+    let file = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(file.path().join("gatelodge.db")).expect("a folder in the way");
+    refused(file.path(), "gatelodge.db");
+}
+
+#[test]
+fn a_second_server_on_the_same_folder_refuses_to_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _first = Server::start(folder.path(), &[]);
+    let mut second = gatelodge();
+    second.current_dir(folder.path()).env("GATELODGE_SERVER__LISTEN", "127.0.0.1:0").envs(cheap());
+    let ended = second.output().expect("the program");
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success() && said.contains("already serves"), "{said}");
+}
