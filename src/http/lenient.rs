@@ -21,6 +21,13 @@ pub fn is_json(content_type: &str) -> bool {
         || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
+/// How a document tells of a JSON body.
+pub fn json_request<T: Type>() -> MetaRequest {
+    let content_type = "application/json";
+    let content = vec![MetaMediaType { content_type, schema: T::schema_ref() }];
+    MetaRequest { description: None, content, required: true }
+}
+
 /// Parses a body that must be JSON by its content type too.
 pub async fn json_only<T: DeserializeOwned>(
     request: &Request,
@@ -57,9 +64,7 @@ macro_rules! body {
             }
 
             fn request_meta() -> Option<MetaRequest> {
-                let content_type = "application/json";
-                let content = vec![MetaMediaType { content_type, schema: T::schema_ref() }];
-                Some(MetaRequest { description: None, content, required: true })
+                Some(json_request::<T>())
             }
 
             async fn from_request(

@@ -1,16 +1,14 @@
 //! Who asks native, and with which words: credentials, strict JSON bodies, moments.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use poem::{
-    FromRequest, Request, RequestBody,
+    Request, RequestBody,
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{
-        MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, MetaSecurityScheme, Registry,
-    },
+    registry::{MetaRequest, MetaSchema, MetaSchemaRef, MetaSecurityScheme, Registry},
     types::{ParseFromParameter, ParseResult, ToJSON, Type},
 };
 use serde::{
@@ -24,7 +22,7 @@ use super::error::NativeError;
 use crate::{
     domain::{
         Core, Timestamp,
-        caller::{Caller, Credential, Origin},
+        caller::{Caller, Credential},
         error::Error,
         secret::Secret,
         tokens::TokenKind,
@@ -32,7 +30,8 @@ use crate::{
     http::{
         client::{Facts, cookies},
         credentials::{Authorization, authorization},
-        lenient::is_json,
+        lenient::{is_json, json_request},
+        visitor::facts,
     },
 };
 
@@ -44,11 +43,6 @@ const PAGES: &str = "pages";
 /// The cookie of the pages; `__Host-` binds it to this very host (RFC 6265bis).
 pub fn cookie_name(secure: bool) -> &'static str {
     if secure { "__Host-session" } else { "session" }
-}
-
-fn facts(request: &Request) -> Result<Arc<Facts>, NativeError> {
-    let facts = request.extensions().get::<Arc<Facts>>();
-    facts.cloned().ok_or_else(NativeError::unreadable)
 }
 
 /// `Authorization`, then `X-API-Key`, then the cookie of the pages; the first that is present
@@ -166,19 +160,6 @@ impl<'a> ApiExtractor<'a> for Signed {
     }
 }
 
-/// Somebody who need not be signed in: where they come from.
-pub struct Visitor {
-    pub origin: Origin,
-    pub secure: bool,
-}
-
-impl<'a> FromRequest<'a> for Visitor {
-    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
-        let facts = facts(request)?;
-        Ok(Self { origin: facts.origin_in(DIALECT), secure: facts.secure })
-    }
-}
-
 /// A JSON body in which every field must be known and of its own type: native's clients are
 /// generated, and a number that passes for a string hides a mistake.
 pub struct Strict<T>(pub T);
@@ -194,9 +175,7 @@ impl<'a, T: DeserializeOwned + Type> ApiExtractor<'a> for Strict<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let content_type = "application/json";
-        let content = vec![MetaMediaType { content_type, schema: T::schema_ref() }];
-        Some(MetaRequest { description: None, content, required: true })
+        Some(json_request::<T>())
     }
 
     async fn from_request(

@@ -6,19 +6,22 @@ use uuid::Uuid;
 
 use super::{
     Tag,
-    ask::{Moment, Signed, Strict, Visitor, cookie_name},
+    ask::{DIALECT, Moment, Signed, Strict, cookie_name},
     error::NativeError,
     setup::Mode,
     shapes::{Created, Message, Tokens, User, UserOnly},
 };
-use crate::domain::{
-    Core,
-    error::{Error, Field, Reason},
-    passwords::PasswordRule,
-    secret::Secret,
-    sessions::Carrier,
-    sign_in::{Proof, SignIn, SignedIn},
-    sign_up::{Registered, Registration},
+use crate::{
+    domain::{
+        Core,
+        error::{Error, Field, Reason},
+        passwords::PasswordRule,
+        secret::Secret,
+        sessions::Carrier,
+        sign_in::{Proof, SignIn, SignedIn},
+        sign_up::{Registered, Registration},
+    },
+    http::visitor::Visitor,
 };
 
 pub struct AuthApi {
@@ -194,7 +197,7 @@ impl AuthApi {
             who: body.0.username,
             proof: Proof::Password(Secret::new(body.0.password)),
             carrier: Carrier::NativeTokens,
-            origin: visitor.origin,
+            origin: visitor.origin(DIALECT),
         };
         let SignedIn { account, carried } = self.core.sign_in(knock).await?;
         Tokens::of(&account, &carried).map(Json).ok_or_else(|| broken("a sign-in without tokens"))
@@ -219,11 +222,11 @@ impl AuthApi {
             }
         };
         let (who, carrier) = (body.0.username, Carrier::PagesCookie);
-        let knock = SignIn { who, proof, carrier, origin: visitor.origin };
+        let knock = SignIn { who, proof, carrier, origin: visitor.origin(DIALECT) };
         let SignedIn { account, carried } = self.core.sign_in(knock).await?;
         let cookie = carried.cookie.ok_or_else(|| broken("a session without a cookie"))?;
         let max_age = cookie.expires_at.seconds() - self.core.now().seconds();
-        let cookie = set_cookie(visitor.secure, cookie.text.reveal(), max_age);
+        let cookie = set_cookie(visitor.secure(), cookie.text.reveal(), max_age);
         Ok(SessionAnswer::SignedIn(Json(UserOnly { user: (&*account).into() }), cookie))
     }
 
@@ -237,7 +240,7 @@ impl AuthApi {
         visitor: Visitor,
     ) -> Result<SignedOutAnswer, NativeError> {
         self.core.sign_out(&caller.0).await?;
-        let cookie = set_cookie(visitor.secure, "", 0);
+        let cookie = set_cookie(visitor.secure(), "", 0);
         Ok(SignedOutAnswer::SignedOut(Message::new("signed out"), cookie))
     }
 
@@ -247,10 +250,12 @@ impl AuthApi {
     #[oai(path = "/auth/options", method = "get", operation_id = "auth_options")]
     async fn options(&self, visitor: Visitor) -> Result<Json<Options>, NativeError> {
         let people =
-            self.core.pad_people(&visitor.origin).await?.into_iter().map(|person| Person {
-                id: person.id.uuid(),
-                username: person.username,
-                display_name: person.display_name,
+            self.core.pad_people(&visitor.origin(DIALECT)).await?.into_iter().map(|person| {
+                Person {
+                    id: person.id.uuid(),
+                    username: person.username,
+                    display_name: person.display_name,
+                }
             });
         Ok(Json(Options {
             setup_required: self.core.setup_required().await?,
@@ -273,7 +278,7 @@ impl AuthApi {
         let token = Secret::new(body.0.refresh_token);
         let carrier = Carrier::NativeTokens;
         let (account, carried) =
-            self.core.session_refresh(carrier, &token, &visitor.origin).await?;
+            self.core.session_refresh(carrier, &token, &visitor.origin(DIALECT)).await?;
         Tokens::of(&account, &carried).map(Json).ok_or_else(|| broken("a refresh without tokens"))
     }
 
@@ -297,7 +302,7 @@ impl AuthApi {
         visitor: Visitor,
         body: Strict<RegisterRequest>,
     ) -> Result<Created<RegisterAnswer>, NativeError> {
-        let mut origin = visitor.origin;
+        let mut origin = visitor.origin(DIALECT);
         origin.setup_token = body.0.setup_token.map(Secret::new).or(origin.setup_token);
         let registered = self
             .core
@@ -326,7 +331,7 @@ impl AuthApi {
         visitor: Visitor,
         body: Strict<TokenRequest>,
     ) -> Result<Json<Message>, NativeError> {
-        self.core.email_verify(&Secret::new(body.0.token), &visitor.origin).await?;
+        self.core.email_verify(&Secret::new(body.0.token), &visitor.origin(DIALECT)).await?;
         Ok(Message::new("the address is verified; you can sign in"))
     }
 
@@ -343,7 +348,7 @@ impl AuthApi {
         visitor: Visitor,
         body: Strict<EmailRequest>,
     ) -> Result<Json<Message>, NativeError> {
-        self.core.verification_resend(body.0.email, &visitor.origin);
+        self.core.verification_resend(body.0.email, &visitor.origin(DIALECT));
         Ok(Message::new("if an account waits for this address, a letter is on its way"))
     }
 
@@ -356,7 +361,7 @@ impl AuthApi {
         visitor: Visitor,
         body: Strict<EmailRequest>,
     ) -> Result<Json<Message>, NativeError> {
-        self.core.password_forgotten(body.0.email, &visitor.origin);
+        self.core.password_forgotten(body.0.email, &visitor.origin(DIALECT));
         Ok(Message::new("if an account has this address, a letter is on its way"))
     }
 
@@ -371,7 +376,7 @@ impl AuthApi {
     ) -> Result<Json<Message>, NativeError> {
         let (token, new) = (Secret::new(body.0.token), Secret::new(body.0.new_password));
         let rule = PasswordRule::NATIVE;
-        self.core.password_reset(&token, new, rule, &visitor.origin).await?;
+        self.core.password_reset(&token, new, rule, &visitor.origin(DIALECT)).await?;
         Ok(Message::new("the password is changed; sign in with it"))
     }
 }

@@ -5,17 +5,20 @@ use serde::Deserialize;
 
 use super::{
     Tag,
-    ask::{Moment, Strict, Visitor},
+    ask::{DIALECT, Moment, Strict},
     error::NativeError,
     shapes::{Created, User},
 };
-use crate::domain::{
-    Core,
-    error::Error,
-    passwords::PasswordRule,
-    secret::Secret,
-    sessions::Carrier,
-    sign_up::{Registered, Registration, RegistrationMode},
+use crate::{
+    domain::{
+        Core,
+        error::Error,
+        passwords::PasswordRule,
+        secret::Secret,
+        sessions::Carrier,
+        sign_up::{Registered, Registration, RegistrationMode},
+    },
+    http::visitor::Visitor,
 };
 
 pub struct SetupApi {
@@ -92,7 +95,7 @@ impl SetupApi {
         visitor: Visitor,
         body: Strict<InitializeRequest>,
     ) -> Result<Created<InitializeAnswer>, NativeError> {
-        let mut origin = visitor.origin;
+        let mut origin = visitor.origin(DIALECT);
         origin.setup_token = body.0.setup_token.map(Secret::new).or(origin.setup_token);
         let Registered { account, carried } = self
             .core

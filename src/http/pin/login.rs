@@ -5,7 +5,7 @@ use poem::{Request, RequestBody, web::cookie::CookieJar};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi, Union,
     payload::Json,
-    registry::{MetaMediaType, MetaRequest, Registry},
+    registry::{MetaRequest, Registry},
     types::{Example, Type},
 };
 use serde::Deserialize;
@@ -27,7 +27,10 @@ use crate::{
         sign_in::{Proof, SignIn, SignedIn},
         tokens::Issued,
     },
-    http::{lenient::json_only, visitor::Visitor},
+    http::{
+        lenient::{json_only, json_request},
+        visitor::Visitor,
+    },
 };
 
 const EMAIL_DIALECT: &str = "signup";
@@ -99,9 +102,7 @@ impl<'a> ApiExtractor<'a> for LoginBody {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let schema = <Login as Type>::schema_ref();
-        let content = vec![MetaMediaType { content_type: "application/json", schema }];
-        Some(MetaRequest { description: None, content, required: true })
+        Some(json_request::<Login>())
     }
 
     async fn from_request(
