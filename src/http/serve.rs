@@ -5,14 +5,19 @@ use std::{
     future::Future,
     io,
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
-use hyper::{Request, body::Incoming, service::service_fn};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::BoxBody;
+use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -119,28 +124,69 @@ fn connect<E: Endpoint + 'static>(
     let (local, remote) = (LocalAddr(local), RemoteAddr(Addr::from(peer)));
     // Small answers should not wait for more of them.
     let _ = socket.set_nodelay(true);
-    let begun = Arc::new(AtomicBool::new(false));
-    let begins = Arc::clone(&begun);
-    let service = service_fn(move |request: Request<Incoming>| {
-        begins.store(true, Ordering::Relaxed);
-        let endpoint = Arc::clone(&endpoint);
-        let parts = (request, local.clone(), remote.clone(), Scheme::HTTP);
-        async move { Ok::<_, Infallible>(endpoint.get_response(parts.into()).await.into()) }
-    });
+    let (busy, begun) = (Arc::new(()), Arc::new(AtomicU64::new(0)));
+    let at_rest = Arc::strong_count(&busy) + 1;
+    let service = {
+        let (busy, begun) = (Arc::clone(&busy), Arc::clone(&begun));
+        service_fn(move |request: Request<Incoming>| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            let (endpoint, busy) = (Arc::clone(&endpoint), Arc::clone(&busy));
+            let parts = (request, local.clone(), remote.clone(), Scheme::HTTP);
+            async move {
+                let response = endpoint.get_response(parts.into()).await;
+                Ok::<_, Infallible>(busy_until_sent(response, busy))
+            }
+        })
+    };
     let builder = builder(header_time);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service);
     let connection = graceful.watch(connection.into_owned());
     tokio::spawn(async move {
         let mut connection = std::pin::pin!(connection);
-        // hyper's own time begins with the bytes that tell HTTP/1 from HTTP/2; a client that
-        // never sends them would keep its place for ever.
-        let ended = tokio::time::timeout(header_time, connection.as_mut()).await.is_ok();
-        if !ended && begun.load(Ordering::Relaxed) {
-            // What fails here is the client's connection; its request was logged.
-            let _ = connection.await;
+        let mut seen = 0;
+        // hyper's own time begins with the bytes that tell HTTP/1 from HTTP/2, and ends with the
+        // first request of HTTP/2: a client that is silent before or after must not keep its place.
+        while tokio::time::timeout(header_time, connection.as_mut()).await.is_err() {
+            let now = begun.load(Ordering::Relaxed);
+            if now == seen && Arc::strong_count(&busy) <= at_rest {
+                break;
+            }
+            seen = now;
         }
         drop(place);
     });
+}
+
+type Frames = BoxBody<Bytes, io::Error>;
+
+/// A connection is busy until the last frame of its answers is handed on: streams may be quiet.
+struct Held {
+    frames: Frames,
+    _busy: Arc<()>,
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Pin::new(&mut self.frames).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.frames.size_hint()
+    }
+}
+
+fn busy_until_sent(response: poem::Response, busy: Arc<()>) -> Response<Held> {
+    Response::<Frames>::from(response).map(|frames| Held { frames, _busy: busy })
 }
 
 fn builder(header_time: Duration) -> auto::Builder<TokioExecutor> {

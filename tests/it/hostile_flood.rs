@@ -371,6 +371,33 @@ async fn connections_that_stay_silent_or_dribble_a_header_give_back_their_places
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("served"), "{answer}");
 }
 
+#[tokio::test]
+async fn a_connection_of_http_2_that_only_answers_pings_gives_back_its_place() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let limits = Limits { connections: 1, header_time: Duration::from_millis(100) };
+    let endpoint = make_sync(|_| "served");
+    tokio::spawn(serve(vec![listener], endpoint, limits, std::future::pending()));
+    for round in 0..2 {
+        // The second one is served once the first, which keeps answering pings, is shown out.
+        let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(executor, io).await.expect("HTTP/2");
+        let connection = tokio::spawn(connection);
+        let request = hyper::Request::get(format!("http://{address}/"))
+            .body(http_body_util::Empty::<bytes::Bytes>::new())
+            .expect("a request");
+        let response = sender.send_request(request).await.expect("an answer");
+        assert_eq!(response.status(), 200, "{round}");
+        drop(response);
+        // It ends although its sender is still there.
+        let _ = connection.await.expect("no panic");
+        drop(sender);
+    }
+}
+
 #[test]
 fn what_was_acknowledged_outlives_a_kill() {
     let folder = tempfile::tempdir().expect("a folder");
