@@ -25,6 +25,7 @@ pub mod sign_up;
 pub mod system;
 pub mod throttle;
 pub mod tokens;
+pub mod updates;
 pub mod upkeep;
 
 use std::{
@@ -53,6 +54,7 @@ use sessions::Lives;
 use sign_up::RegistrationMode;
 use throttle::{Throttle, ThrottlePolicy};
 use tokens::Signer;
+use updates::Updates;
 
 use crate::db::{Db, DbError, OpenError, ServeLock};
 
@@ -105,6 +107,7 @@ pub struct House {
     events: EventHub,
     journal: Journal,
     tickets: Tickets,
+    updates: Updates,
     settings: Settings,
     pin_key: Zeroizing<[u8; 32]>,
     /// Of this process only: what it keys is never written.
@@ -204,6 +207,7 @@ impl Core {
             events: EventHub::default(),
             journal: Journal::default(),
             tickets: Tickets::default(),
+            updates: Updates::default(),
             pin_key: master.derive(&["pin"]),
             basic_key: Zeroizing::new(random_bytes()),
             pin_turns: (0..PIN_TURNS).map(|_| tokio::sync::Mutex::default()).collect(),

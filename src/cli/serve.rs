@@ -12,7 +12,10 @@ use super::{Failure, house, trouble};
 use crate::{
     config::Config,
     db::Db,
-    domain::Core,
+    domain::{
+        Core,
+        updates::{Feed, Pace},
+    },
     http::{self, log_line},
 };
 
@@ -31,6 +34,13 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let endpoint = http::routes(core.clone(), house::http_settings(&config), stopped);
     let upkeep = tokio::spawn(core.clone().upkeep(log_line));
     let journal = tokio::spawn(core.clone().journal_events());
+    let updates = match &config.updates.feed_url {
+        Some(url) => {
+            let feed = Feed::new(url, Pace::usual()).map_err(trouble)?;
+            Some(tokio::spawn(core.clone().follow_updates(feed, log_line)))
+        }
+        None => None,
+    };
     greet(&config, &core, &listeners).await?;
     let told = async move {
         told_to_stop().await;
@@ -41,6 +51,9 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     http::serve::serve(listeners, endpoint, limits, told).await;
     upkeep.abort();
     journal.abort();
+    if let Some(updates) = updates {
+        updates.abort();
+    }
     core.quiet().await;
     core.settle().await?;
     log_line("stopped");

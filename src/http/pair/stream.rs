@@ -1,18 +1,24 @@
 //! The log stream: a websocket that a ticket opens (RFC 6455).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
 use poem::{
     Request, RequestBody,
     http::{HeaderMap, header},
-    web::websocket::{BoxWebSocketUpgraded, Message, WebSocket, WebSocketStream},
+    web::websocket::{BoxWebSocketUpgraded, Message, WebSocket, WebSocketConfig, WebSocketStream},
 };
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi, payload::PlainText,
 };
 use tokio::{
-    sync::{broadcast, watch},
+    sync::{Notify, broadcast, watch},
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
@@ -26,8 +32,10 @@ const PING_EVERY: Duration = Duration::from_secs(80);
 const SILENCE: Duration = Duration::from_secs(90);
 /// Within a second of the end of its session a stream closes (wire rule 24).
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// A reader that takes longer than this for one message is gone.
-const SEND_TIME: Duration = Duration::from_secs(20);
+/// How long the last word may take.
+const FAREWELL: Duration = Duration::from_millis(250);
+/// Readers have nothing to say, and there may be many of them, in bytes.
+const BUFFER: usize = 4 * 1024;
 const PROTOCOL: &str = "token.";
 
 pub struct StreamApi {
@@ -168,7 +176,13 @@ impl StreamApi {
             stop: self.stop.clone(),
         };
         let protocols = ticket.protocol.into_iter().collect::<Vec<_>>();
-        let upgraded = socket.0.protocols(protocols).on_upgrade(move |socket| reader.run(socket));
+        let bounds = WebSocketConfig::default()
+            .read_buffer_size(BUFFER)
+            .write_buffer_size(BUFFER)
+            .max_frame_size(Some(16 * BUFFER))
+            .max_message_size(Some(16 * BUFFER));
+        let socket = socket.0.protocols(protocols).config(bounds);
+        let upgraded = socket.on_upgrade(move |socket| reader.run(socket));
         Ok(upgraded.boxed())
     }
 }
@@ -180,55 +194,141 @@ struct Reader {
     stop: watch::Receiver<bool>,
 }
 
-impl Reader {
-    async fn run(mut self, socket: WebSocketStream) {
-        let (mut sink, mut inbound) = socket.split();
-        let mut ask = interval(ASK_AGAIN);
-        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut ping = interval(PING_EVERY);
-        let mut heard = Instant::now();
-        loop {
-            let message = tokio::select! {
-                entry = self.entries.recv() => match entry {
-                    Ok(text) => Some(Message::text(&*text)),
-                    // A slow reader loses what it could not take.
-                    Err(broadcast::error::RecvError::Lagged(_)) => None,
-                    Err(broadcast::error::RecvError::Closed) => break,
-                },
-                frame = inbound.next() => match frame {
-                    Some(Ok(frame)) if !frame.is_close() => {
-                        heard = Instant::now();
-                        None
-                    }
-                    _ => break,
-                },
-                _ = ping.tick() => Some(Message::ping(Vec::new())),
-                _ = ask.tick() => {
-                    if heard.elapsed() >= SILENCE || !self.may_go_on().await {
-                        break;
-                    }
-                    None
-                }
-                _ = self.stop.changed() => break,
-            };
-            if let Some(message) = message {
-                match timeout(SEND_TIME, sink.send(message)).await {
-                    Ok(Ok(())) => {}
-                    _ => return,
-                }
-            }
-        }
-        // The reader may be gone already.
-        let _ = timeout(Duration::from_secs(1), sink.send(Message::close())).await;
+/// When a reader was last heard and last pinged.
+struct Pulse {
+    heard: Instant,
+    pinged: Instant,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Beat {
+    Quiet,
+    Ping,
+    Over,
+}
+
+impl Pulse {
+    fn new(now: Instant) -> Self {
+        Self { heard: now, pinged: now }
     }
 
-    async fn may_go_on(&mut self) -> bool {
-        match self.core.caller_again(&self.caller).await {
-            Ok(caller) => {
-                self.caller = caller;
-                self.caller.must(EVENTS_READ).is_ok()
-            }
-            Err(_) => false,
+    /// What is due now.
+    fn beat(&mut self, now: Instant) -> Beat {
+        if now.duration_since(self.heard) >= SILENCE {
+            return Beat::Over;
         }
+        if now.duration_since(self.pinged) >= PING_EVERY {
+            self.pinged = now;
+            return Beat::Ping;
+        }
+        Beat::Quiet
+    }
+}
+
+impl Reader {
+    /// Writes until there is a reason not to. A reader that does not take what is written holds
+    /// up nothing but its own entries: whether it may go on is asked all the same.
+    async fn run(self, socket: WebSocketStream) {
+        let Self { entries, core, caller, mut stop } = self;
+        let (mut sink, inbound) = socket.split();
+        let pulse = Mutex::new(Pulse::new(Instant::now()));
+        let ping = Notify::new();
+        tokio::select! {
+            () = write(&mut sink, entries, &ping) => {}
+            () = listen(inbound, &pulse) => {}
+            () = watch_over(&core, caller, &pulse, &ping) => {}
+            _ = stop.wait_for(|stopped| *stopped) => {}
+        }
+        // The reader may be gone already.
+        let _ = timeout(FAREWELL, sink.send(Message::close())).await;
+    }
+}
+
+type Outbound = SplitSink<WebSocketStream, Message>;
+
+async fn write(sink: &mut Outbound, mut entries: broadcast::Receiver<Arc<str>>, ping: &Notify) {
+    loop {
+        let message = tokio::select! {
+            entry = entries.recv() => match entry {
+                Ok(text) => Message::text(&*text),
+                // A slow reader loses what it could not take.
+                Err(broadcast::error::RecvError::Lagged(_)) => continue,
+                Err(broadcast::error::RecvError::Closed) => return,
+            },
+            () = ping.notified() => Message::ping(Vec::new()),
+        };
+        if sink.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What a reader says is a sign of life and nothing else.
+async fn listen(mut inbound: SplitStream<WebSocketStream>, pulse: &Mutex<Pulse>) {
+    while let Some(Ok(frame)) = inbound.next().await {
+        if frame.is_close() {
+            return;
+        }
+        lock(pulse).heard = Instant::now();
+    }
+}
+
+/// Ends with the reader's silence, its session or its right to read.
+async fn watch_over(core: &Core, mut caller: Caller, pulse: &Mutex<Pulse>, ping: &Notify) {
+    let mut ask = interval(ASK_AGAIN);
+    ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ask.tick().await;
+        let beat = lock(pulse).beat(Instant::now());
+        match beat {
+            Beat::Quiet => {}
+            Beat::Ping => ping.notify_one(),
+            Beat::Over => return,
+        }
+        match core.caller_again(&caller).await {
+            Ok(again) if again.must(EVENTS_READ).is_ok() => caller = again,
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+fn lock(pulse: &Mutex<Pulse>) -> MutexGuard<'_, Pulse> {
+    pulse.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_reader_is_pinged_every_eighty_seconds_and_let_go_after_ninety_of_silence() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(start);
+        assert_eq!(pulse.beat(after(start, 79)), Beat::Quiet);
+        assert_eq!(pulse.beat(after(start, 80)), Beat::Ping);
+        assert_eq!(pulse.beat(after(start, 81)), Beat::Quiet);
+        assert_eq!(pulse.beat(after(start, 89)), Beat::Quiet);
+        assert_eq!(pulse.beat(after(start, 90)), Beat::Over);
+    }
+
+    #[test]
+    fn a_reader_that_answers_pings_is_never_let_go() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(start);
+        let beats = (1..=800).map(|second| {
+            let now = after(start, second);
+            let beat = pulse.beat(now);
+            if beat == Beat::Ping {
+                pulse.heard = now;
+            }
+            beat
+        });
+        let beats: Vec<Beat> = beats.collect();
+        assert!(!beats.contains(&Beat::Over));
+        assert_eq!(beats.iter().filter(|beat| **beat == Beat::Ping).count(), 10);
     }
 }
