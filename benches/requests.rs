@@ -211,7 +211,12 @@ async fn serve(endpoint: &Served) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let never = std::future::pending();
-    tokio::spawn(http::serve::serve(vec![listener], Arc::clone(endpoint), 64, never));
+    tokio::spawn(http::serve::serve(
+        vec![listener],
+        Arc::clone(endpoint),
+        http::serve::Limits::connections(64),
+        never,
+    ));
     address
 }
 
