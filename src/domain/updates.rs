@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, StatusCode, Url, redirect::Policy};
+use reqwest::{Client, Url, redirect::Policy};
 use serde::Deserialize;
 
 use super::{Core, secret::random_bytes};
@@ -85,7 +85,7 @@ pub enum FeedError {
     Client(reqwest::Error),
     Unreachable(reqwest::Error),
     Slow,
-    Status(StatusCode),
+    Status(u16),
     TooLarge,
     NotJson,
     /// A field that is not as it should be.
@@ -99,7 +99,7 @@ impl fmt::Display for FeedError {
             Self::Client(error) => write!(f, "the feed cannot be asked: {error}"),
             Self::Unreachable(error) => write!(f, "the feed cannot be reached: {error}"),
             Self::Slow => write!(f, "the feed is too slow"),
-            Self::Status(status) => write!(f, "the feed answers {}", status.as_u16()),
+            Self::Status(status) => write!(f, "the feed answers {status}"),
             Self::TooLarge => write!(f, "the feed is larger than {} KiB", MAX_BYTES / 1024),
             Self::NotJson => write!(f, "the feed is not the JSON that it should be"),
             Self::Field(name) => write!(f, "the feed's {name} is not as it should be"),
@@ -147,8 +147,9 @@ impl Feed {
         let unreachable = |error: reqwest::Error| FeedError::Unreachable(error.without_url());
         let asked = self.client.get(self.url.clone()).send().await;
         let mut response = asked.map_err(unreachable)?;
-        if response.status() != StatusCode::OK {
-            return Err(FeedError::Status(response.status()));
+        let status = response.status().as_u16();
+        if status != 200 {
+            return Err(FeedError::Status(status));
         }
         let mut text = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(unreachable)? {
