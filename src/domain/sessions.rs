@@ -141,15 +141,18 @@ impl Lives {
         }
     }
 
-    /// As long as the longest-lived thing that it carries.
-    fn session(&self, carrier: Carrier) -> Duration {
+    const fn refresh(&self, carrier: Carrier) -> Duration {
         match carrier {
-            Carrier::NativeTokens => self.native_refresh.max(self.native_access),
-            Carrier::PagesCookie => self.pages_cookie,
+            Carrier::NativeTokens => self.native_refresh,
             Carrier::PinCookies => self.pin_refresh,
             Carrier::PairTokens => self.pair_refresh,
-            Carrier::SignupToken => self.signup_token,
+            Carrier::PagesCookie | Carrier::SignupToken => Duration::ZERO,
         }
+    }
+
+    /// As long as the longest-lived thing that it carries.
+    fn session(&self, carrier: Carrier) -> Duration {
+        self.access(carrier).max(self.refresh(carrier))
     }
 }
 
@@ -405,8 +408,8 @@ impl Core {
         };
         let refresh = match carrier.refresh() {
             Some(kind) => {
-                let shown = shown_claims(kind, account);
-                Some(self.signer.write(kind, account, id, (now, expires_at), shown)?)
+                let times = (now, now.plus(self.settings.lives.refresh(carrier)));
+                Some(self.signer.write(kind, account, id, times, shown_claims(kind, account))?)
             }
             None => None,
         };
@@ -463,9 +466,9 @@ impl Core {
         if account.epoch != claims.epoch {
             return Err(ended());
         }
-        let shown = shown_claims(kind, &account);
+        let times = (now, now.plus(self.settings.lives.refresh(carrier)));
         let (refresh, jti) =
-            self.signer.write(kind, &account, claims.sid, (now, expires_at), shown)?;
+            self.signer.write(kind, &account, claims.sid, times, shown_claims(kind, &account))?;
         let digests = (TokenDigest::of(&claims.jti.to_string()), TokenDigest::of(&jti.to_string()));
         let event = Event::from_origin(EventKind::RefreshReused, origin, now).by(account.id);
         let rotation = self

@@ -85,7 +85,7 @@ pub enum FeedError {
     Client(reqwest::Error),
     Unreachable(reqwest::Error),
     Slow,
-    Answer(u16),
+    Status(u16),
     TooLarge,
     NotJson,
     /// A field that is not as it should be.
@@ -99,7 +99,7 @@ impl fmt::Display for FeedError {
             Self::Client(error) => write!(f, "the feed cannot be asked: {error}"),
             Self::Unreachable(error) => write!(f, "the feed cannot be reached: {error}"),
             Self::Slow => write!(f, "the feed is too slow"),
-            Self::Answer(status) => write!(f, "the feed answers {status}"),
+            Self::Status(status) => write!(f, "the feed answers {status}"),
             Self::TooLarge => write!(f, "the feed is larger than {} KiB", MAX_BYTES / 1024),
             Self::NotJson => write!(f, "the feed is not the JSON that it should be"),
             Self::Field(name) => write!(f, "the feed's {name} is not as it should be"),
@@ -149,7 +149,7 @@ impl Feed {
         let mut response = asked.map_err(unreachable)?;
         let status = response.status().as_u16();
         if status != 200 {
-            return Err(FeedError::Answer(status));
+            return Err(FeedError::Status(status));
         }
         let mut text = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(unreachable)? {
