@@ -321,6 +321,7 @@ async fn a_changed_password_is_true_in_every_dialect_at_once() {
     let native = house.token("bob").await;
     assert_eq!(house.get("/api/nothing").basic("bob", PASSWORD).send().await.status, 404);
     done(&change(&house, &mine.access, PASSWORD, NEW).await, "Password changed successfully");
+    assert_eq!(knock(&house, &mine.access).await.status, 404, "whoever changed it stays");
     refused(&knock(&house, &other.access).await, 401, "token has been revoked");
     refused(&refresh(&house, &other.refresh).await, 401, "invalid or expired refresh token");
     assert_eq!(house.get("/api/v1/user").bearer(&native).send().await.status, 401);
