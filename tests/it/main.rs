@@ -1,5 +1,6 @@
 //! All tests over HTTP and the command line, in one binary.
 
+mod across;
 mod at_rest;
 mod carriers;
 mod cli;
@@ -20,7 +21,10 @@ mod native_rights;
 mod native_roles;
 mod native_system;
 mod native_users;
+mod pin;
+mod seeds;
 mod shell;
 mod signing_in;
 mod signing_pins;
+mod signup;
 mod storage;
