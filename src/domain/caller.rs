@@ -249,10 +249,7 @@ impl Core {
         let now = now.ok_or_else(ended)?;
         let via = match via {
             Via::Session(id) => {
-                let session = self.live_session(SessionKey::Id(*id)).await?.ok_or_else(ended)?;
-                if session.expires_at <= self.clock.now() {
-                    return Err(ended());
-                }
+                self.live_session(SessionKey::Id(*id)).await?.ok_or_else(ended)?;
                 via.clone()
             }
             Via::ApiKey(id, _) => {
@@ -294,7 +291,7 @@ impl Core {
         let ended = || Error::Unauthenticated(Why::SessionEnded);
         let key = SessionKey::Cookie(TokenDigest::of(token.reveal()));
         let session = self.live_session(key).await?.ok_or_else(ended)?;
-        if session.dialect != dialect || session.expires_at <= self.clock.now() {
+        if session.dialect != dialect {
             return Err(ended());
         }
         let account = self.account_of(session.account).await?.ok_or_else(ended)?;
@@ -334,12 +331,14 @@ impl Core {
         Ok((self.basic_password(user, password, origin).await?, Via::Basic))
     }
 
+    /// Remembered or read, a session ends by the clock: a token that was made in its last moments
+    /// does not outlive it.
     async fn live_session(&self, key: SessionKey) -> Result<Option<Arc<LiveSession>>> {
+        let now = self.clock.now();
         if let Some(session) = self.known.session(key) {
-            return Ok(Some(session));
+            return Ok((now < session.expires_at).then_some(session));
         }
         let watch = self.known.watch();
-        let now = self.clock.now();
         let found = self.db.read(move |c| Ok::<_, Error>(sessions::live(c, key, now)?)).await?;
         Ok(found.map(|session| {
             let session = Arc::new(session);

@@ -1,5 +1,6 @@
 //! All tests over HTTP and the command line, in one binary.
 
+mod across;
 mod at_rest;
 mod carriers;
 mod cli;
@@ -35,7 +36,10 @@ mod pair_logs;
 mod pair_page;
 mod pair_stream;
 mod pair_updates;
+mod pin;
+mod seeds;
 mod shell;
 mod signing_in;
 mod signing_pins;
+mod signup;
 mod storage;

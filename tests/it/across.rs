@@ -1,0 +1,616 @@
+//! All dialects together: no token crosses, and what is true in one is true in all (wire rules 1,
+//! 2, 13, 14).
+
+use std::time::Duration;
+
+use gatelodge::{
+    domain::{
+        Clock, Core,
+        accounts::{AccountId, Status},
+        caller::Caller,
+        people::{UserChange, UserDraft},
+        secret::Secret,
+        sign_up::RegistrationMode,
+    },
+    http::documents,
+};
+use poem::http::Method;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use super::{
+    house::{Answer, House, PASSWORD, Plan, Server, text},
+    native_auth::cookie_of,
+    pin::{PIN, cookie},
+};
+
+const NEW: &str = "Chestnut-tree-8";
+
+/// One request, for a house or for the real server.
+struct Step {
+    method: Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Value,
+}
+
+impl Step {
+    fn new(method: Method, path: &str) -> Self {
+        Self { method, path: path.to_owned(), headers: Vec::new(), body: Value::Null }
+    }
+
+    fn get(path: &str) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    fn post(path: &str, body: Value) -> Self {
+        Self { body, ..Self::new(Method::POST, path) }.with("content-type", "application/json")
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    fn bearer(self, token: &str) -> Self {
+        self.with("authorization", format!("Bearer {token}"))
+    }
+
+    async fn at(&self, house: &House) -> Answer {
+        let mut ask = house.ask(self.method.clone(), &self.path);
+        if !self.body.is_null() {
+            ask = ask.json(&self.body);
+        }
+        for (name, value) in &self.headers {
+            ask = ask.header(name, value);
+        }
+        ask.send().await
+    }
+
+    fn on(&self, server: &Server) -> Answer {
+        let headers: Vec<_> =
+            self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let body = if self.body.is_null() { String::new() } else { self.body.to_string() };
+        let answer = server.ask(self.method.as_str(), &self.path, &headers, &body);
+        answer.expect("an answer")
+    }
+}
+
+/// Where somebody may carry something to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Native,
+    NativeKey,
+    NativeRefresh,
+    Pages,
+    Pin,
+    PinRefresh,
+    Pair,
+    PairRefresh,
+    PairStream,
+    Signup,
+}
+
+use Place::*;
+
+const PLACES: [Place; 10] = [
+    Native,
+    NativeKey,
+    NativeRefresh,
+    Pages,
+    Pin,
+    PinRefresh,
+    Pair,
+    PairRefresh,
+    PairStream,
+    Signup,
+];
+
+impl Place {
+    fn present(self, token: &str) -> Step {
+        match self {
+            Native => Step::get("/api/v1/user").bearer(token),
+            NativeKey => Step::get("/api/v1/user").with("x-api-key", token),
+            NativeRefresh => Step::post("/api/v1/auth/refresh", json!({"refresh_token": token})),
+            Pages => Step::get("/api/v1/user").with("cookie", format!("session={token}")),
+            Pin => Step::get("/users/me").with("cookie", format!("accessToken={token}")),
+            PinRefresh => Step::post("/auth/refresh", json!({}))
+                .with("cookie", format!("refreshToken={token}")),
+            Pair => Step::post("/api/change-password", json!({})).bearer(token),
+            PairRefresh => Step::post("/api/auth/refresh", json!({"refresh_token": token})),
+            PairStream => Step::get(&format!("/api/ws/logs?token={}", escaped(token)))
+                .with("connection", "Upgrade")
+                .with("upgrade", "websocket")
+                .with("sec-websocket-version", "13")
+                .with("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            Signup => Step::get("/dashboard").bearer(token),
+        }
+    }
+
+    /// Ends the session of a token that signed in here.
+    fn sign_out(self, token: &str) -> Option<Step> {
+        match self {
+            Native => Some(Step::post("/api/v1/auth/logout", json!({})).bearer(token)),
+            Pages => Some(
+                Step::new(Method::DELETE, "/api/v1/auth/session")
+                    .with("cookie", format!("session={token}")),
+            ),
+            Pin => Some(
+                Step::post("/auth/logout", json!({}))
+                    .with("cookie", format!("accessToken={token}")),
+            ),
+            Pair => Some(Step::post("/api/logout", json!({})).bearer(token)),
+            _ => None,
+        }
+    }
+
+    /// What a good token brings here: pair's is asked for a password that nobody sent.
+    const fn welcome(self) -> u16 {
+        match self {
+            Pair => 400,
+            _ => 200,
+        }
+    }
+
+    /// 401 in the shape of this place.
+    #[track_caller]
+    fn refuses(self, answer: &Answer, what: &str) {
+        assert_eq!(answer.status, 401, "{self:?} {what}: {}", answer.text());
+        let challenge = answer.header("www-authenticate");
+        match self {
+            Native | NativeKey | NativeRefresh | Pages => {
+                answer.problem(401, "unauthorized");
+                assert!(challenge.starts_with("Bearer"), "{challenge}");
+            }
+            Pin => assert_eq!(answer.json(), json!({"message": "Unauthorized API access"})),
+            PinRefresh => assert_eq!(answer.json(), json!({"message": "Invalid token"})),
+            Pair | PairRefresh => {
+                let body = answer.json();
+                assert_eq!(body["status"], "error", "{body}");
+                assert!(body["detail"].is_string(), "{body}");
+                assert_eq!(challenge, "Bearer realm=\"Gatelodge\"");
+            }
+            PairStream => assert!(
+                ["missing token", "invalid or expired token"].contains(&answer.text().as_str()),
+                "{}",
+                answer.text()
+            ),
+            Signup => {
+                let body = answer.json();
+                assert!(body["message"].is_string() && answer.header("set-cookie").is_empty());
+            }
+        }
+    }
+}
+
+/// A token in a query or a cookie, so that it arrives as it was.
+fn escaped(token: &str) -> String {
+    let bytes = token.bytes();
+    bytes
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+/// The sign-ins of every dialect, and what each status is when something is wrong.
+fn sign_ins(name: &str, password: &str, pin: &str) -> [(Step, u16); 5] {
+    let email = format!("{name}@example.org");
+    let by_name = json!({"username": name, "password": password});
+    [
+        (Step::post("/api/v1/auth/login", by_name.clone()), 401),
+        (Step::post("/api/v1/auth/session", by_name.clone()), 401),
+        (Step::post("/auth/login", json!({"name": name, "pin": pin})), 401),
+        (Step::post("/api/auth/login", by_name), 401),
+        (Step::post("/auth/login", json!({"email": email, "password": password})), 400),
+    ]
+}
+
+/// What the answers to [`sign_ins`] hold.
+#[track_caller]
+fn carried(answers: &[Answer]) -> Vec<(Place, String)> {
+    let [native, pages, pin, pair, signup] = answers else { panic!("five answers") };
+    for answer in answers {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let pages = cookie_of(pages);
+    vec![
+        (Native, text(&native.json()["token"])),
+        (NativeRefresh, text(&native.json()["refresh_token"])),
+        (Pages, pages.split_once('=').expect("a cookie").1.to_owned()),
+        (Pin, cookie(pin, "accessToken")),
+        (PinRefresh, cookie(pin, "refreshToken")),
+        (Pair, text(&pair.json()["access_token"])),
+        (PairRefresh, text(&pair.json()["refresh_token"])),
+        (Signup, text(&signup.json()["token"])),
+    ]
+}
+
+async fn sign_in_everywhere(house: &House, name: &str, password: &str) -> Vec<(Place, String)> {
+    let mut answers = Vec::new();
+    for (step, _) in sign_ins(name, password, PIN) {
+        answers.push(step.at(house).await);
+    }
+    carried(&answers)
+}
+
+async fn all_end(house: &House, tokens: &[(Place, String)], why: &str) {
+    for (place, token) in tokens {
+        place.refuses(&place.present(token).at(house).await, why);
+    }
+}
+
+async fn add(core: &Core, name: &str, role: &str) -> AccountId {
+    let draft = UserDraft {
+        username: name.to_owned(),
+        email: Some(format!("{name}@example.org")),
+        password: Some(Secret::new(PASSWORD)),
+        pin: Some(Secret::new(PIN)),
+        role: Some(role.to_owned()),
+        ..UserDraft::default()
+    };
+    core.user_create(&Caller::operator(), draft).await.expect("an account").id
+}
+
+/// A house in which `ann` is admin and `mia` maintainer, both with password and PIN.
+async fn house_with(change: impl FnOnce(&mut Plan)) -> (House, AccountId) {
+    let house = House::with(|plan| {
+        plan.settings.throttle.max_attempts = 0;
+        change(plan);
+    });
+    let house = house.await;
+    add(&house.core, "ann", "admin").await;
+    let mia = add(&house.core, "mia", "maintainer").await;
+    (house, mia)
+}
+
+#[tokio::test]
+async fn no_token_crosses_into_another_place() {
+    let (house, _) = house_with(|_| {}).await;
+    let mut tokens = sign_in_everywhere(&house, "ann", PASSWORD).await;
+    let native = tokens[0].1.clone();
+    let pair = tokens.iter().find(|(place, _)| *place == Pair).expect("a token").1.clone();
+    let key = Step::post("/api/v1/api-keys", json!({"name": "a script"})).bearer(&native);
+    tokens.push((NativeKey, text(&key.at(&house).await.json()["key"])));
+    let ticket = Step::get("/api/ws-token").bearer(&pair).at(&house).await.json();
+    tokens.push((PairStream, text(&ticket["token"])));
+    let mut tried = 0;
+    for (own, token) in &tokens {
+        for place in PLACES {
+            // A key is a Bearer credential too.
+            if place == *own || (*own == NativeKey && place == Native) {
+                continue;
+            }
+            let what = format!("with what is for {own:?}");
+            place.refuses(&place.present(token).at(&house).await, &what);
+            tried += 1;
+        }
+        for (prefix, own_ones) in [("/api/v1", vec![Native, NativeKey]), ("/api", vec![Pair])] {
+            if !own_ones.contains(own) {
+                let path = format!("{prefix}/no-such-thing");
+                let answer = Step::get(&path).bearer(token).at(&house).await;
+                assert_eq!(answer.status, 401, "{path} with what is for {own:?}");
+            }
+        }
+    }
+    assert_eq!(tried, tokens.len() * (PLACES.len() - 1) - 1);
+    for (own, token) in tokens.iter().filter(|(own, _)| *own != PairStream) {
+        let answer = own.present(token).at(&house).await;
+        assert_eq!(answer.status, own.welcome(), "{own:?}: {}", answer.text());
+    }
+}
+
+/// Everything that ends all of mia's sessions, through one dialect or another.
+fn deeds(mia: AccountId, ann: &str) -> Vec<(&'static str, Step)> {
+    let path = format!("/api/v1/users/{mia}");
+    let patch =
+        |change: Value| Step { method: Method::PATCH, ..Step::post(&path, change).bearer(ann) };
+    let basic = {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        format!("Basic {}", STANDARD.encode(format!("mia:{PASSWORD}")))
+    };
+    let own = json!({"current_password": PASSWORD, "new_password": NEW});
+    vec![
+        ("disabled", patch(json!({"status": "disabled"}))),
+        ("deleted", Step::new(Method::DELETE, &path).bearer(ann)),
+        ("demoted", patch(json!({"role": "reader"}))),
+        ("password", patch(json!({"password": NEW}))),
+        (
+            "password",
+            Step::post("/api/v1/user/password", own.clone()).with("authorization", basic.clone()),
+        ),
+        ("password", Step::post("/api/change-password", own).with("authorization", basic)),
+    ]
+}
+
+/// Which of the five sign-ins are open after a deed: old password, and new.
+#[track_caller]
+fn check_doors(deed: &str, old: &[Answer], new: &[Answer]) {
+    let steps = sign_ins("mia", PASSWORD, PIN);
+    for (at, (step, refusal)) in steps.iter().enumerate() {
+        let by_pin = step.body.get("pin").is_some();
+        let (with_old, with_new) = match deed {
+            "disabled" | "deleted" => (*refusal, *refusal),
+            "demoted" if by_pin => (200, 200),
+            "demoted" => (200, *refusal),
+            "password" if by_pin => (200, 200),
+            _ => (*refusal, 200),
+        };
+        let seen = (old[at].status, new[at].status);
+        assert_eq!(seen, (with_old, with_new), "{deed}: {} {}", step.path, step.body);
+    }
+}
+
+/// The role as each dialect tells it.
+fn roles(answers: &[Answer]) -> [Value; 3] {
+    let [native, _, pin, _, signup] = answers else { panic!("five answers") };
+    let native = native.json()["user"]["role"].clone();
+    [native, pin.json()["user"]["role"].clone(), signup.json()["role"].clone()]
+}
+
+#[tokio::test]
+async fn what_is_done_through_one_dialect_is_true_in_all_at_the_next_request() {
+    for number in 0..6 {
+        let (house, mia) = house_with(|_| {}).await;
+        let ann = house.token("ann").await;
+        let tokens = sign_in_everywhere(&house, "mia", PASSWORD).await;
+        for (place, token) in tokens.iter().filter(|(place, _)| *place != NativeRefresh) {
+            if *place != PairRefresh {
+                let answer = place.present(token).at(&house).await;
+                assert_eq!(answer.status, place.welcome(), "{place:?}: {}", answer.text());
+            }
+        }
+        let (deed, step) = deeds(mia, &ann).swap_remove(number);
+        let done = step.at(&house).await;
+        assert!(done.status < 300, "{deed}: {}", done.text());
+        all_end(&house, &tokens, deed).await;
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for (step, _) in sign_ins("mia", PASSWORD, PIN) {
+            old.push(step.at(&house).await);
+        }
+        for (step, _) in sign_ins("mia", NEW, PIN) {
+            new.push(step.at(&house).await);
+        }
+        check_doors(deed, &old, &new);
+        if deed == "demoted" {
+            assert_eq!(roles(&old), [json!("reader"), json!("reader"), json!("READER")]);
+        }
+    }
+}
+
+/// The house as the command line opens it, beside the running server.
+async fn beside(folder: &std::path::Path) -> Core {
+    let mut settings = House::new().await.core.settings().clone();
+    settings.data_dir = folder.to_owned();
+    Core::open(settings, Clock::real()).await.expect("a house")
+}
+
+#[tokio::test]
+async fn what_another_process_does_is_true_in_all_dialects_of_a_running_server() {
+    for deed in ["disabled", "deleted", "demoted", "password"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let core = beside(folder.path()).await;
+        add(&core, "ann", "admin").await;
+        let server = Server::start(folder.path(), &[("MAX_LOGIN_ATTEMPTS", "0")]);
+        let mia = add(&core, "mia", "maintainer").await;
+        let ask_all = |password| -> Vec<Answer> {
+            sign_ins("mia", password, PIN).iter().map(|(step, _)| step.on(&server)).collect()
+        };
+        let tokens = carried(&ask_all(PASSWORD));
+        assert_eq!(Native.present(&tokens[0].1).on(&server).status, 200);
+        let change = match deed {
+            "disabled" => UserChange { status: Some(Status::Disabled), ..UserChange::default() },
+            "demoted" => UserChange { role: Some("reader".to_owned()), ..UserChange::default() },
+            _ => UserChange { password: Some(Secret::new(NEW)), ..UserChange::default() },
+        };
+        let operator = Caller::operator();
+        match deed {
+            "deleted" => core.user_delete(&operator, mia).await.expect("gone"),
+            _ => drop(core.user_update(&operator, mia, change).await.expect("changed")),
+        }
+        let noticed = (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(25));
+            Native.present(&tokens[0].1).on(&server).status == 401
+        });
+        assert!(noticed, "{deed}");
+        for (place, token) in &tokens {
+            place.refuses(&place.present(token).on(&server), deed);
+        }
+        check_doors(deed, &ask_all(PASSWORD), &ask_all(NEW));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_first_accounts_through_two_dialects_one_is_admin() {
+    for mode in [RegistrationMode::Closed, RegistrationMode::Open].repeat(4) {
+        let house = House::with(|plan| plan.settings.registration = mode).await;
+        let native = Step::post(
+            "/api/v1/auth/register",
+            json!({"username": "ann", "email": "ann@example.org", "password": PASSWORD}),
+        );
+        let signup = Step::post(
+            "/auth/signup",
+            json!({
+                "name": "Bob",
+                "email": "bob@example.org",
+                "password": PASSWORD,
+                "confirm_password": PASSWORD,
+            }),
+        );
+        let (native, signup) =
+            futures_util::future::join(native.at(&house), signup.at(&house)).await;
+        let mut statuses = [native.status, signup.status];
+        statuses.sort_unstable();
+        let second = if mode == RegistrationMode::Closed { 403 } else { 201 };
+        assert_eq!(statuses, [201, second], "{} {}", native.text(), signup.text());
+        let connection = Connection::open(house.database()).expect("the database");
+        let admins = "SELECT count(*) FROM accounts WHERE role = 'admin'";
+        let admins: i64 = connection.query_row(admins, [], |row| row.get(0)).expect("a number");
+        assert_eq!(admins, 1);
+    }
+}
+
+#[test]
+fn what_was_signed_out_stays_so_after_a_kill() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let core = beside(folder.path()).await;
+        add(&core, "ann", "admin").await;
+    });
+    for last in [Native, Pages, Pin, Pair] {
+        let server = Server::start(folder.path(), &[]);
+        let all = || {
+            let steps = sign_ins("ann", PASSWORD, PIN);
+            carried(&steps.each_ref().map(|(step, _)| step.on(&server)))
+        };
+        let (ended, kept) = (all(), all());
+        let of = |place: Place| &ended.iter().find(|(own, _)| *own == place).expect("one").1;
+        let out = last.sign_out(of(last)).expect("a way out").on(&server);
+        assert!(out.status < 300, "{last:?}: {}", out.text());
+        server.kill();
+
+        let server = Server::start(folder.path(), &[]);
+        let gone = |place: &Place| match last {
+            Native => matches!(place, Native | NativeRefresh),
+            Pin => matches!(place, Pin | PinRefresh),
+            Pair => matches!(place, Pair | PairRefresh),
+            other => *place == other,
+        };
+        for (place, token) in ended.iter().filter(|(place, _)| gone(place)) {
+            place.refuses(&place.present(token).on(&server), "after the kill");
+        }
+        for (place, token) in kept.iter().filter(|(place, _)| gone(place)) {
+            let answer = place.present(token).on(&server);
+            assert_eq!(answer.status, place.welcome(), "{place:?}: {}", answer.text());
+        }
+    }
+}
+
+/// Other ways to write a token.
+fn spellings(token: &str) -> Vec<String> {
+    let (front, last) = token.split_at(token.len() - 1);
+    let (head, signature) = token.rsplit_once('.').unwrap_or(("", token));
+    let mut all: Vec<String> = vec![
+        token.to_owned(),
+        token.to_uppercase(),
+        token.to_lowercase(),
+        format!("{head}.{}", signature.to_uppercase()),
+        format!("{token}="),
+        format!("{token}=="),
+        format!("{token}%3D"),
+        format!("{token}."),
+        format!(".{token}"),
+        format!("{token}\t"),
+        format!("{token} x"),
+        format!("\"{token}\""),
+        format!("{token}, {token}"),
+        token.replace('.', "%2E"),
+        token.replace('-', "+").replace('_', "/"),
+    ];
+    const BASE64: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let others = BASE64.chars().filter(|other| !last.starts_with(*other));
+    all.extend(others.map(|other| format!("{front}{other}")));
+    all
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_ended_token_is_alive() {
+    let (house, _) = house_with(|_| {}).await;
+    let ended = sign_in_everywhere(&house, "mia", PASSWORD).await;
+    let here = house.token("mia").await;
+    let others = Step::new(Method::DELETE, "/api/v1/user/sessions").bearer(&here);
+    assert!(others.at(&house).await.status < 300);
+    for (place, token) in &ended {
+        for spelling in spellings(token) {
+            place.refuses(&place.present(&spelling).at(&house).await, &spelling);
+        }
+    }
+    assert_eq!(Native.present(&here).at(&house).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_account_made_through_any_dialect_signs_in_through_all() {
+    let (house, _) = house_with(|plan| plan.settings.registration = RegistrationMode::Open).await;
+    let ann = house.token("ann").await;
+    let with = |name: &str| {
+        json!({
+            "username": name,
+            "email": format!("{name}@example.org"),
+            "password": PASSWORD,
+        })
+    };
+    let signup = json!({
+        "name": "Cyd",
+        "email": "cyd@example.org",
+        "password": PASSWORD,
+        "confirm_password": PASSWORD,
+    });
+    for (who, step) in [
+        ("bob", Step::post("/api/v1/auth/register", with("bob"))),
+        ("cyd@example.org", Step::post("/auth/signup", signup)),
+        ("dan", Step::post("/api/v1/users", with("dan")).bearer(&ann)),
+    ] {
+        let made = step.at(&house).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        let name = who.split('@').next().expect("a name");
+        let mut sign_ins = sign_ins(name, PASSWORD, PIN);
+        for (step, _) in &mut sign_ins {
+            for key in ["username", "name"] {
+                if step.body.get(key).is_some() {
+                    step.body[key] = json!(who);
+                }
+            }
+        }
+        let token = text(&sign_ins[0].0.at(&house).await.json()["token"]);
+        let no_pin_yet = sign_ins[2].0.at(&house).await;
+        assert_eq!(no_pin_yet.status, 401);
+        let pin = json!({"current_password": PASSWORD, "pin": PIN});
+        let set = Step::post("/api/v1/user/pin", pin).bearer(&token).at(&house).await;
+        assert_eq!(set.status, 200, "{}", set.text());
+        let mut answers = Vec::new();
+        for (step, _) in &sign_ins {
+            answers.push(step.at(&house).await);
+        }
+        for (place, token) in carried(&answers) {
+            let answer = place.present(&token).at(&house).await;
+            assert_eq!(answer.status, place.welcome(), "{who} {place:?}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn documents_are_the_same_made_committed_and_served() {
+    let house = House::new().await;
+    let names: Vec<&str> = documents::DOCUMENTS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["native", "pin", "pair", "signup"]);
+    for (name, committed) in documents::DOCUMENTS {
+        let made = documents::generate(name).expect("a dialect").expect("a document");
+        assert_eq!(made, committed, "{name}: cargo run -- openapi --write");
+        let path = format!("{}/openapi/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(std::fs::read_to_string(path).expect("a file"), committed);
+        let served = house.get(&format!("/openapi/{name}.json")).send().await;
+        assert_eq!((served.status, served.text().as_str()), (200, committed));
+    }
+}
+
+#[tokio::test]
+async fn the_shared_sign_in_is_documented_in_both_shapes() {
+    let house = House::new().await;
+    for name in ["pin", "signup"] {
+        let document = house.get(&format!("/openapi/{name}.json")).send().await.json();
+        let schemas = &document["components"]["schemas"];
+        let login = schemas["Login"]["anyOf"].as_array().or(schemas["Login"]["oneOf"].as_array());
+        assert_eq!(login.map(Vec::len), Some(2), "{name}: {}", schemas["Login"]);
+        for (shape, fields) in
+            [("PinLogin", ["name", "pin"]), ("EmailLogin", ["email", "password"])]
+        {
+            for field in fields {
+                assert!(schemas[shape]["example"][field].is_string(), "{name} {shape} {field}");
+            }
+        }
+    }
+}
