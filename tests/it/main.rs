@@ -37,6 +37,7 @@ mod pair_page;
 mod pair_stream;
 mod pair_updates;
 mod pin;
+mod places;
 mod seeds;
 mod shell;
 mod signing_in;
