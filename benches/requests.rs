@@ -127,22 +127,23 @@ async fn sign_in(endpoint: &Served) -> Vec<Kind> {
         let (parts, body) = response.into_parts();
         let bytes = body.into_bytes().await.expect("a body");
         assert!(parts.status.is_success(), "{path}: {}", String::from_utf8_lossy(&bytes));
-        serde_json::from_slice::<Value>(&bytes).expect("JSON")
+        let cookies = parts.headers.get_all("set-cookie").iter();
+        let cookies = cookies.filter_map(|line| line.to_str().ok()?.split(';').next());
+        let cookies = cookies.collect::<Vec<_>>().join("; ");
+        (serde_json::from_slice::<Value>(&bytes).expect("JSON"), cookies)
     };
     let bearer = |token: &Value| format!("Bearer {}", token.as_str().expect("a token"));
     let named = json!({"username": NAME, "password": PASSWORD});
-    let native = bearer(&post("/api/v1/auth/login", "", named.clone()).await["token"]);
+    let native = bearer(&post("/api/v1/auth/login", "", named.clone()).await.0["token"]);
     let pin = json!({"current_password": PASSWORD, "pin": PIN});
     post("/api/v1/user/pin", &native, pin).await;
-    let pair = bearer(&post("/api/auth/login", "", named).await["access_token"]);
+    let pair = bearer(&post("/api/auth/login", "", named).await.0["access_token"]);
     let by_email = json!({"email": EMAIL, "password": PASSWORD});
-    let signup = bearer(&post("/auth/login", "", by_email).await["token"]);
-    let pad = post("/auth/login", "", json!({"name": NAME, "pin": PIN})).await;
-    let cookies = ["accessToken", "refreshToken"]
-        .map(|name| format!("{name}={}", pad[name].as_str().expect("a token")));
+    let signup = bearer(&post("/auth/login", "", by_email).await.0["token"]);
+    let (_, cookies) = post("/auth/login", "", json!({"name": NAME, "pin": PIN})).await;
     let kind = |name, path, header, value| Kind { name, path, header: (header, value) };
     vec![
-        kind("pin-cookie", "/users/me", "cookie", cookies.join("; ")),
+        kind("pin-cookie", "/users/me", "cookie", cookies),
         kind("pair-Bearer", "/api/logs?limit=1", "authorization", pair),
         kind("signup-Bearer", "/dashboard", "authorization", signup),
         kind("native-Bearer", "/api/v1/user", "authorization", native),
@@ -321,6 +322,19 @@ async fn against_bare(title: &str, house: &House) {
 #[tokio::main(worker_threads = 2)]
 async fn main() {
     let house = House::new(FEW, false).await;
+    // For a profiler: `cargo bench --bench requests -- pair-Bearer` does only this, in process.
+    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    if let Some(wanted) = wanted {
+        for kind in house.kinds.iter().filter(|kind| kind.name == wanted) {
+            for _ in 0..TURNS * 2 {
+                let bare = kind.bare(&house).await;
+                let base = in_process(&bare, kind).await;
+                let ours = in_process(&house.endpoint, kind).await;
+                println!("{:<16}{base:>12.0}{ours:>12.0}{:>8.2}", kind.name, ours / base);
+            }
+        }
+        return;
+    }
     println!("requests per second, the median of {TURNS}; {}", house::machine());
 
     against_bare(&format!("over {CONNECTIONS} kept loopback connections"), &house).await;
