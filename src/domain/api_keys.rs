@@ -133,6 +133,16 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
     })
 }
 
+/// How many keys somebody has.
+pub(super) fn count_of(connection: &Connection, owner: AccountId) -> rusqlite::Result<u64> {
+    let count: i64 = connection
+        .prepare_cached(
+            "SELECT count(*) FROM api_keys WHERE account_id = ?1 AND revoked_at IS NULL",
+        )?
+        .query_row([owner], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
 pub(super) fn row_by_digest(
     connection: &Connection,
     digest: TokenDigest,
@@ -319,11 +329,7 @@ impl Core {
         self.db
             .read(move |connection| {
                 accounts::must_exist(connection, owner)?;
-                let total = connection
-                    .prepare_cached(
-                        "SELECT count(*) FROM api_keys WHERE account_id = ?1 AND revoked_at IS NULL",
-                    )?
-                    .query_row([owner], |row| row.get(0))?;
+                let total = count_of(connection, owner)?;
                 let rows = connection
                     .prepare_cached(&format!(
                         "SELECT {COLUMNS} FROM api_keys WHERE account_id = ?1 AND revoked_at IS NULL
@@ -331,7 +337,7 @@ impl Core {
                     ))?
                     .query_map(params![owner, page.limit(), page.offset()], from_row)?
                     .collect::<rusqlite::Result<_>>()?;
-                Ok(PageOf::new(rows, total))
+                Ok(PageOf { rows, total })
             })
             .await
     }

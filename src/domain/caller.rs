@@ -138,7 +138,7 @@ impl Caller {
         }
     }
 
-    /// The account that asks.
+    /// The account that asks, as it was when the request came: no deed before that is missing.
     ///
     /// # Errors
     /// The operator has none.

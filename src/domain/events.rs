@@ -249,6 +249,20 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<WrittenEvent> {
     })
 }
 
+/// Somebody's last sign-ins, ten at the most, newest first.
+pub(super) fn sign_ins_of(
+    connection: &Connection,
+    id: AccountId,
+) -> rusqlite::Result<Vec<WrittenEvent>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM {JOINED}
+             WHERE e.account_id = ?1 AND e.kind = 'signed_in' ORDER BY e.id DESC LIMIT 10"
+        ))?
+        .query_map([id], from_row)?
+        .collect()
+}
+
 fn newer_than(connection: &Connection, id: i64, limit: u32) -> rusqlite::Result<Vec<WrittenEvent>> {
     connection
         .prepare_cached(&format!(
@@ -291,21 +305,6 @@ impl Core {
                     )?
                     .collect::<rusqlite::Result<_>>()?;
                 Ok(PageOf::new(rows, total))
-            })
-            .await
-    }
-
-    /// The caller's own last sign-ins, newest first.
-    pub async fn sign_ins_recent(&self, caller: &Caller) -> Result<Vec<WrittenEvent>> {
-        let id = caller.account()?.id;
-        self.db
-            .read(move |connection| {
-                let mut statement = connection.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM {JOINED}
-                     WHERE e.account_id = ?1 AND e.kind = 'signed_in' ORDER BY e.id DESC LIMIT 10"
-                ))?;
-                let rows = statement.query_map([id], from_row)?;
-                Ok(rows.collect::<rusqlite::Result<_>>()?)
             })
             .await
     }

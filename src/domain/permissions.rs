@@ -272,7 +272,7 @@ impl Core {
         let (name, description, permissions) = draft.check()?;
         caller.must_cover(&permissions)?;
         let event = role_events(EventKind::RoleCreated, caller, &name, self.clock.now());
-        self.deed(move |transaction, now| {
+        let role = self.deed(move |transaction, now| {
             transaction
                 .prepare_cached(
                     "INSERT INTO roles (name, description, permissions, built_in, created_at, updated_at)
@@ -287,7 +287,10 @@ impl Core {
             event.append(transaction)?;
             found(transaction, &name)
         })
-        .await
+        .await?;
+        // A permission that is new is the admins' too.
+        self.known.forget_all();
+        Ok(role)
     }
 
     /// Replaces what a role grants; a built-in role keeps its meaning.
@@ -342,7 +345,9 @@ impl Core {
             transaction.prepare_cached("DELETE FROM roles WHERE name = ?1")?.execute([&name])?;
             event.append(transaction)
         })
-        .await
+        .await?;
+        self.known.forget_all();
+        Ok(())
     }
 }
 

@@ -7,13 +7,14 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::{
     Core, Timestamp,
     accounts::{self, Account, AccountId, Email, check_line},
+    api_keys,
     caller::Caller,
     error::{Clash, Error, Field, Noun, Result},
-    events::{Event, EventKind},
+    events::{self, Event, EventKind, WrittenEvent},
     letters::{self, Letter, Purpose},
     passwords::{PasswordRule, check_pin},
     secret::Secret,
-    sessions,
+    sessions::{self, Session},
     sign_in::forget_wrong_pins,
 };
 
@@ -29,6 +30,17 @@ pub struct Identity {
     pub email: Option<String>,
     pub created_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
+}
+
+/// What somebody has besides their account.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// The last used first.
+    pub sessions: Vec<Session>,
+    /// How many.
+    pub api_keys: u64,
+    /// Ten at the most, newest first.
+    pub last_sign_ins: Vec<WrittenEvent>,
 }
 
 // Rows
@@ -81,10 +93,19 @@ fn put_password(
 // Deeds
 
 impl Core {
-    /// The caller's own account as it is now.
-    pub async fn profile_get(&self, caller: &Caller) -> Result<Account> {
-        let id = caller.account()?.id;
-        self.db.read(move |connection| accounts::must_exist(connection, id)).await
+    /// What the caller has here, all of one moment.
+    pub async fn overview(&self, caller: &Caller) -> Result<Overview> {
+        caller.must_not_be_key()?;
+        let (id, now) = (caller.account()?.id, self.clock.now());
+        self.db
+            .read(move |connection| {
+                Ok(Overview {
+                    sessions: sessions::live_of(connection, id, now)?,
+                    api_keys: api_keys::count_of(connection, id)?,
+                    last_sign_ins: events::sign_ins_of(connection, id)?,
+                })
+            })
+            .await
     }
 
     /// Changes the name that people see.

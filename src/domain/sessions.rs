@@ -304,7 +304,7 @@ pub(super) fn end_all(
         .execute(params![account, except, now])?)
 }
 
-fn live_of(
+pub(super) fn live_of(
     connection: &Connection,
     account: AccountId,
     now: Timestamp,

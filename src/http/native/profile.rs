@@ -145,7 +145,7 @@ impl ProfileApi {
     /// The account that asks, as it is now.
     #[oai(path = "/user", method = "get", operation_id = "profile_get")]
     async fn profile_get(&self, caller: Signed) -> Result<Json<User>, NativeError> {
-        Ok(Json((&self.core.profile_get(&caller.0).await?).into()))
+        Ok(Json((&**caller.0.account()?).into()))
     }
 
     /// Change the own profile

@@ -83,8 +83,8 @@ impl SessionApi {
     /// Who am I
     #[oai(path = "/users/me", method = "get", operation_id = "users_me", tag = "Tag::Users")]
     async fn me(&self, caller: Signed) -> Result<Json<Me>, PinError> {
-        let account = self.core.profile_get(&caller.0).await?;
-        Ok(Json(Me { user: (&account).into(), perms: permissions(&account) }))
+        let account = caller.0.account()?;
+        Ok(Json(Me { user: (&**account).into(), perms: permissions(account) }))
     }
 
     /// Who can sign in by PIN

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::{DIALECT, Tag, ask::Signed, error::SignupError};
 use crate::{
     domain::{
-        Core, accounts::Account, events::WrittenEvent, page::Page, passwords::PasswordRule,
-        secret::Secret, sessions::Session, sign_up::Registration,
+        Core, accounts::Account, events::WrittenEvent, passwords::PasswordRule, secret::Secret,
+        sessions::Session, sign_up::Registration,
     },
     http::{lenient::JsonOnly, visitor::Visitor},
 };
@@ -187,17 +187,13 @@ impl SignupApi {
     /// The summary of one's own account
     #[oai(path = "/dashboard", method = "get", operation_id = "dashboard", tag = "Tag::Dashboard")]
     async fn dashboard(&self, caller: Signed) -> Result<Json<Dashboard>, SignupError> {
-        let caller = caller.0;
-        let account = self.core.profile_get(&caller).await?;
-        let sessions = self.core.sessions_list(&caller).await?;
-        let keys = self.core.api_keys_list(&caller, None, Page::new(None, Some(1))?).await?;
-        let sign_ins = self.core.sign_ins_recent(&caller).await?;
+        let found = self.core.overview(&caller.0).await?;
         Ok(Json(Dashboard {
             message: "Dashboard fetched successfully".to_owned(),
-            user: (&account).into(),
-            sessions: sessions.into_iter().map(Place::from).collect(),
-            api_keys: keys.total,
-            last_sign_ins: sign_ins.into_iter().map(SignInEntry::from).collect(),
+            user: (&**caller.0.account()?).into(),
+            sessions: found.sessions.into_iter().map(Place::from).collect(),
+            api_keys: found.api_keys,
+            last_sign_ins: found.last_sign_ins.into_iter().map(SignInEntry::from).collect(),
         }))
     }
 }
