@@ -53,7 +53,43 @@ pub struct Journal {
 #[derive(Default)]
 struct Kept {
     next_id: u64,
-    entries: VecDeque<Arc<str>>,
+    entries: VecDeque<Arc<Entry>>,
+}
+
+/// What is kept of a request or an event. It becomes JSON when somebody reads it: most entries
+/// are never read.
+enum Entry {
+    Request {
+        id: u64,
+        at: Timestamp,
+        client: Option<IpAddr>,
+        method: String,
+        path: String,
+        status: u16,
+        bytes: Option<u64>,
+        elapsed: Duration,
+        user: Option<String>,
+    },
+    Event(Value),
+}
+
+impl Entry {
+    fn json(&self) -> Value {
+        match self {
+            Self::Request { id, at, client, method, path, status, bytes, elapsed, user } => json!({
+                "id": id,
+                "timestamp": moment(*at),
+                "client_ip": text_of(*client),
+                "method": method,
+                "destination": path,
+                "status": status,
+                "bytes": bytes,
+                "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+                "user": user,
+            }),
+            Self::Event(json) => json.clone(),
+        }
+    }
 }
 
 impl Default for Journal {
@@ -68,20 +104,22 @@ impl Journal {
         self.live.subscribe()
     }
 
-    fn add(&self, entry: impl FnOnce(u64) -> Value) {
+    fn add(&self, entry: impl FnOnce(u64) -> Entry) {
         let mut kept = lock(&self.kept);
         kept.next_id += 1;
-        let text: Arc<str> = entry(kept.next_id).to_string().into();
+        let entry = Arc::new(entry(kept.next_id));
         if kept.entries.len() >= KEPT {
             kept.entries.pop_front();
         }
-        kept.entries.push_back(Arc::clone(&text));
-        // Under the lock, so that readers see the order of the ids. Nobody may be listening.
-        let _ = self.live.send(text);
+        kept.entries.push_back(Arc::clone(&entry));
+        if self.live.receiver_count() > 0 {
+            // Under the lock, so that readers see the order of the ids. The last may just have left.
+            let _ = self.live.send(entry.json().to_string().into());
+        }
     }
 
     /// The newest first, and how many there are.
-    fn page(&self, limit: usize, offset: usize) -> (Vec<Arc<str>>, usize) {
+    fn page(&self, limit: usize, offset: usize) -> (Vec<Arc<Entry>>, usize) {
         let kept = lock(&self.kept);
         let page = kept.entries.iter().rev().skip(offset).take(limit).cloned().collect();
         (page, kept.entries.len())
@@ -118,40 +156,44 @@ fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
 }
 
+/// Empty when there is none.
+fn text_of(address: Option<IpAddr>) -> String {
+    address.map(|address| address.to_string()).unwrap_or_default()
+}
+
 fn moment(at: Timestamp) -> String {
     let text = at.whole_seconds().text();
     text.trim_end_matches('Z').replacen('T', " ", 1)
 }
 
 impl Core {
-    fn shown_address(&self, address: Option<IpAddr>) -> String {
-        let address = address.map(|address| match self.settings.mask_addresses {
+    fn shown_address(&self, address: Option<IpAddr>) -> Option<IpAddr> {
+        address.map(|address| match self.settings.mask_addresses {
             true => masked(address),
             false => address.to_canonical(),
-        });
-        address.map(|address| address.to_string()).unwrap_or_default()
+        })
     }
 
     /// Tells a request to the live log.
     pub fn journal_request(&self, entry: &RequestEntry<'_>) {
-        let at = moment(self.clock.now());
-        self.journal.add(|id| {
-            json!({
-                "id": id,
-                "timestamp": at,
-                "client_ip": self.shown_address(entry.client),
-                "method": shown(entry.method),
-                "destination": shown(entry.path),
-                "status": entry.status,
-                "bytes": entry.bytes,
-                "elapsed_ms": u64::try_from(entry.elapsed.as_millis()).unwrap_or(u64::MAX),
-                "user": entry.user.map(shown),
-            })
+        let (at, client) = (self.clock.now(), self.shown_address(entry.client));
+        let (method, path, user) = (shown(entry.method), shown(entry.path), entry.user.map(shown));
+        let RequestEntry { status, bytes, elapsed, .. } = *entry;
+        self.journal.add(|id| Entry::Request {
+            id,
+            at,
+            client,
+            method,
+            path,
+            status,
+            bytes,
+            elapsed,
+            user,
         });
     }
 
     fn journal_event(&self, event: &WrittenEvent) {
-        let client = self.shown_address(event.address.parse().ok());
+        let client = text_of(self.shown_address(event.address.parse().ok()));
         let name = event.account_name.clone();
         let data = if event.kind == "login_failure" {
             let typed = (!event.detail.is_empty()).then(|| event.detail.clone());
@@ -172,7 +214,7 @@ impl Core {
                 "timestamp": moment(event.at),
             })
         };
-        self.journal.add(|_| json!({ "type": event.kind, "data": data }));
+        self.journal.add(|_| Entry::Event(json!({ "type": event.kind, "data": data })));
     }
 
     /// Brings events from the database into the live log, wherever they were written, until the
@@ -206,8 +248,7 @@ impl Core {
     ) -> Result<(Vec<Value>, usize)> {
         caller.must(EVENTS_READ)?;
         let (page, total) = self.journal.page(limit, offset);
-        let entries = page.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
-        Ok((entries, total))
+        Ok((page.iter().map(|entry| entry.json()).collect(), total))
     }
 
     /// A ticket for one websocket: two minutes, one use.
@@ -270,11 +311,11 @@ mod tests {
     fn the_journal_keeps_a_bounded_number_and_tells_the_newest_first() {
         let journal = Journal::default();
         for _ in 0..KEPT + 10 {
-            journal.add(|id| json!({ "id": id }));
+            journal.add(|id| Entry::Event(json!({ "id": id })));
         }
         let (page, total) = journal.page(2, 1);
         assert_eq!(total, KEPT);
-        assert_eq!(&*page[0], r#"{"id":1009}"#);
-        assert_eq!(&*page[1], r#"{"id":1008}"#);
+        assert_eq!(page[0].json(), json!({ "id": 1009 }));
+        assert_eq!(page[1].json(), json!({ "id": 1008 }));
     }
 }

@@ -56,6 +56,9 @@ async fn a_role_of_own_permissions_is_made_changed_and_deleted() {
     assert_eq!(changed["description"], "Less");
     desk.refuses_strangers_and_readers(Method::DELETE, path, &Value::Null).await;
     desk.delete(path, &desk.admin).await.ok(204);
+    let admin = desk.get("/api/v1/user", &desk.admin).await.ok(200);
+    let all = admin["permissions"].as_array().expect("a list");
+    assert!(!all.contains(&json!("libraries-read")), "nobody has it any more: {all:?}");
     desk.delete(path, &desk.admin).await.problem(404, "not_found");
     desk.get(path, &desk.admin).await.problem(404, "not_found");
 }
