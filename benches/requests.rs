@@ -322,15 +322,15 @@ async fn against_bare(title: &str, house: &House) {
 #[tokio::main(worker_threads = 2)]
 async fn main() {
     let house = House::new(FEW, false).await;
-    // For a profiler: `cargo bench --bench requests -- pair-Bearer` does only this, in process.
+    // For a profiler: `cargo bench --bench requests -- pair-Bearer` does only this, and only ours.
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
     if let Some(wanted) = wanted {
+        let address = serve(&house.endpoint).await;
         for kind in house.kinds.iter().filter(|kind| kind.name == wanted) {
             for _ in 0..TURNS * 2 {
-                let bare = kind.bare(&house).await;
-                let base = in_process(&bare, kind).await;
-                let ours = in_process(&house.endpoint, kind).await;
-                println!("{:<16}{base:>12.0}{ours:>12.0}{:>8.2}", kind.name, ours / base);
+                let (alone, connected) =
+                    (in_process(&house.endpoint, kind).await, over_connections(address, kind).await);
+                println!("{:<16}{alone:>12.0}{connected:>12.0}", kind.name);
             }
         }
         return;
