@@ -11,7 +11,10 @@ use poem::{
     http::{HeaderMap, Method, header},
 };
 
-use crate::domain::{caller::Origin, secret::Secret};
+use crate::domain::{
+    caller::{Caller, Origin},
+    secret::Secret,
+};
 
 /// Headers by which proxies tell of the client. From a peer that is not trusted they change
 /// nothing but suspicion.
@@ -37,6 +40,8 @@ pub struct Facts {
     pub secure: bool,
     /// The name of the account that asks, for the access log; set by whoever finds out.
     pub user: OnceLock<String>,
+    /// Whoever was let in by a password in a dialect that gives such a client a cookie.
+    pub by_password: OnceLock<Caller>,
 }
 
 impl Facts {
@@ -68,7 +73,13 @@ impl Facts {
             dialect: "",
             setup_token: text(headers, "x-setup-token").map(Secret::new),
         };
-        Self { request_id, origin, secure: https, user: OnceLock::new() }
+        Self {
+            request_id,
+            origin,
+            secure: https,
+            user: OnceLock::new(),
+            by_password: OnceLock::new(),
+        }
     }
 
     /// The origin as one dialect sees it.

@@ -145,8 +145,11 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
             return (door.speak)(trouble);
         }
         let (headers, facts) = (request.headers().clone(), request.data::<Arc<Facts>>().cloned());
-        let response = self.inner.get_response(request).await;
+        let mut response = self.inner.get_response(request).await;
         if !is_unrouted(&response) {
+            if let (Some(farewell), Some(facts)) = (door.farewell, facts) {
+                farewell(&self.core, &facts, &mut response).await;
+            }
             return response;
         }
         // Whoever is nobody learns nothing about which paths exist.
