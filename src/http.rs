@@ -8,6 +8,7 @@ mod lenient;
 mod native;
 mod pair;
 mod pin;
+mod serial;
 pub mod serve;
 mod shell;
 mod signup;
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use self::{
-    client::{Facts, Surroundings},
+    client::{Browser, Facts, Surroundings},
     shell::Shell,
     voice::{Maybe, Speak, Voice},
 };
@@ -40,7 +41,7 @@ pub struct Door {
     pub prefix: &'static str,
     pub speak: Speak,
     /// Adds the challenge to a 401.
-    pub challenge: fn(&HeaderMap, &mut Response),
+    pub challenge: fn(Browser, &mut Response),
     /// `None`: an unknown path is a 404 for everybody.
     pub stranger: Option<Stranger>,
     pub farewell: Option<Farewell>,
@@ -85,7 +86,7 @@ pub struct HttpSettings {
 
 const MIB: usize = 1024 * 1024;
 
-fn no_challenge(_: &HeaderMap, _: &mut Response) {}
+fn no_challenge(_: Browser, _: &mut Response) {}
 
 fn is_known_to_native<'a>(
     core: &'a Core,

@@ -21,7 +21,7 @@ use crate::{
         tokens::Issued,
     },
     http::{
-        client::{Facts, cookies},
+        client::{Browser, Facts, cookies},
         credentials::{Authorization, authorization},
         visitor::facts,
     },
@@ -101,9 +101,8 @@ pub async fn caller(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<C
 
 /// Gpodder's challenge (RFC 7617): mygpoclient sends nothing before it sees one, and the pages
 /// of a web client must not open a window.
-pub fn challenge(request: &HeaderMap, response: &mut Response) {
-    let cors = request.get("sec-fetch-mode").is_some_and(|mode| mode == "cors");
-    if response.status() == StatusCode::UNAUTHORIZED && !cors {
+pub fn challenge(asking: Browser, response: &mut Response) {
+    if response.status() == StatusCode::UNAUTHORIZED && !asking.by_page {
         const BASIC: &str = "Basic realm=\"Gatelodge\", charset=\"UTF-8\"";
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(BASIC));
     }
