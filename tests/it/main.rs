@@ -38,6 +38,7 @@ mod pair_stream;
 mod pair_updates;
 mod pin;
 mod places;
+mod podcasts;
 mod seeds;
 mod shell;
 mod signing_in;
