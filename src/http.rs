@@ -3,10 +3,12 @@
 pub mod client;
 mod credentials;
 pub mod documents;
+mod gpodder;
 mod lenient;
 mod native;
 mod pair;
 mod pin;
+mod serial;
 pub mod serve;
 mod shell;
 mod signup;
@@ -20,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use self::{
-    client::{Facts, Surroundings},
+    client::{Browser, Facts, Surroundings},
     shell::Shell,
     voice::{Maybe, Speak, Voice},
 };
@@ -31,14 +33,18 @@ pub use shell::log_line;
 /// Finds out whether somebody is signed in, for paths that no operation has.
 type Stranger = for<'a> fn(&'a Core, &'a HeaderMap, &'a Facts) -> BoxFuture<'a, Result<(), Error>>;
 
+/// Adds to an answer that an operation gave.
+type Farewell = for<'a> fn(&'a Core, &'a Facts, &'a mut Response) -> BoxFuture<'a, ()>;
+
 /// Which paths belong to a dialect, and how it speaks where no operation does.
 pub struct Door {
     pub prefix: &'static str,
     pub speak: Speak,
     /// Adds the challenge to a 401.
-    pub challenge: fn(&HeaderMap, &mut Response),
+    pub challenge: fn(Browser, &mut Response),
     /// `None`: an unknown path is a 404 for everybody.
     pub stranger: Option<Stranger>,
+    pub farewell: Option<Farewell>,
     /// In bytes.
     pub max_body: usize,
     pub has_bucket: bool,
@@ -60,11 +66,12 @@ pub struct Dialects {
     pub pin: bool,
     pub pair: bool,
     pub signup: bool,
+    pub gpodder: bool,
 }
 
 impl Default for Dialects {
     fn default() -> Self {
-        Self { native: true, pin: true, pair: true, signup: true }
+        Self { native: true, pin: true, pair: true, signup: true, gpodder: true }
     }
 }
 
@@ -79,7 +86,7 @@ pub struct HttpSettings {
 
 const MIB: usize = 1024 * 1024;
 
-fn no_challenge(_: &HeaderMap, _: &mut Response) {}
+fn no_challenge(_: Browser, _: &mut Response) {}
 
 fn is_known_to_native<'a>(
     core: &'a Core,
@@ -97,16 +104,31 @@ fn is_known_to_pair<'a>(
     pair::caller(core, headers, facts).map(|found| found.map(|_| ())).boxed()
 }
 
+fn is_known_to_gpodder<'a>(
+    core: &'a Core,
+    headers: &'a HeaderMap,
+    facts: &'a Facts,
+) -> BoxFuture<'a, Result<(), Error>> {
+    gpodder::caller(core, headers, facts).map(|found| found.map(|_| ())).boxed()
+}
+
 fn doors(on: Dialects) -> Vec<Door> {
     let plain = |prefix, speak: Speak| Door {
         prefix,
         speak,
         challenge: no_challenge,
         stranger: None,
+        farewell: None,
         max_body: MIB,
         has_bucket: true,
     };
     let open = |prefix, speak: Speak| Door { has_bucket: false, ..plain(prefix, speak) };
+    let podcasts = |prefix, max_body| Door {
+        challenge: gpodder::challenge,
+        farewell: Some(gpodder::farewell),
+        max_body,
+        ..plain(prefix, gpodder::speak)
+    };
     // A dialect that is switched off keeps its door: what lies behind it is 404 for everybody.
     vec![
         plain("/", native::speak),
@@ -124,6 +146,12 @@ fn doors(on: Dialects) -> Vec<Door> {
             stranger: on.pair.then_some(is_known_to_pair as Stranger),
             ..plain("/api", pair::speak)
         },
+        Door {
+            stranger: on.gpodder.then_some(is_known_to_gpodder as Stranger),
+            ..podcasts("/api/2", MIB)
+        },
+        podcasts("/api/2/episodes", 8 * MIB),
+        podcasts("/subscriptions", 8 * MIB),
         plain("/auth", pin::speak),
         plain("/users", pin::speak),
         plain("/auth/signup", signup::speak),
@@ -156,12 +184,14 @@ fn operations(core: &Core, on: Dialects, stop: watch::Receiver<bool>) -> impl Op
     let pin = on.pin.then(|| Voice(pin::apis(core), pin::speak));
     let pair = on.pair.then(|| Voice(pair::apis(core, stop), pair::speak));
     let signup = on.signup.then(|| Voice(signup::apis(core), signup::speak));
+    let gpodder = on.gpodder.then(|| Voice(gpodder::apis(core), gpodder::speak));
     let login = (on.pin || on.signup).then(|| {
         let login = pin::LoginApi { core: core.clone(), pin: on.pin, email: on.signup };
         Voice(login, pin::speak)
     });
     let health = Voice(pair::health(core), pair::speak);
-    (Front, Maybe(native), Maybe(pin), Maybe(pair), Maybe(signup), Maybe(login), health)
+    let five = (Maybe(native), Maybe(pin), Maybe(pair), Maybe(signup), Maybe(gpodder));
+    (Front, five, Maybe(login), health)
 }
 
 struct Front;

@@ -14,14 +14,15 @@ use poem_openapi::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{native, pair, pin, signup};
+use super::{gpodder, native, pair, pin, signup};
 
 /// The dialects that have a document, and what is committed of it.
-pub const DOCUMENTS: [(&str, &str); 4] = [
+pub const DOCUMENTS: [(&str, &str); 5] = [
     ("native", include_str!("../../openapi/native.json")),
     ("pin", include_str!("../../openapi/pin.json")),
     ("pair", include_str!("../../openapi/pair.json")),
     ("signup", include_str!("../../openapi/signup.json")),
+    ("gpodder", include_str!("../../openapi/gpodder.json")),
 ];
 
 /// The document of one dialect as the operations are now, or nothing for an unknown name.
@@ -50,6 +51,11 @@ pub fn generate(dialect: &str) -> Option<serde_json::Result<String>> {
             "Gatelodge signup",
             "Accounts by e-mail and one token of half an hour. Every error is \
              `{\"message\":TEXT}`, with `error` besides for tokens.",
+        )),
+        "gpodder" => Some(document::<gpodder::Apis>(
+            "Gatelodge gpodder",
+            "Podcast clients sign in and keep their devices in step. Every error is \
+             `{\"error\":TEXT}`.",
         )),
         _ => None,
     }

@@ -7,6 +7,7 @@ mod cli;
 mod configuration;
 mod connections;
 mod documents;
+mod gpodder;
 mod guards;
 mod hostile_accounts;
 mod hostile_binding;

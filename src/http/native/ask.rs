@@ -12,7 +12,7 @@ use poem_openapi::{
     types::{ParseFromParameter, ParseResult, ToJSON, Type},
 };
 use serde::{
-    Deserialize,
+    Deserialize, Serialize, Serializer,
     de::{DeserializeOwned, IgnoredAny},
 };
 use serde_json::{Value, error::Category};
@@ -28,7 +28,7 @@ use crate::{
         tokens::TokenKind,
     },
     http::{
-        client::{Facts, cookies},
+        client::{Browser, Facts, cookies},
         credentials::{Authorization, authorization},
         lenient::{is_json, json_request},
         visitor::facts,
@@ -78,16 +78,13 @@ pub async fn caller(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<C
 
 /// Native's challenge (RFC 9110, section 11.6.1): Bearer, and Basic besides for readers and
 /// scripts. Browsers do not get it, since they would open a window of their own.
-pub fn challenge(request: &HeaderMap, response: &mut poem::Response) {
+pub fn challenge(asking: Browser, response: &mut poem::Response) {
     if response.status() != StatusCode::UNAUTHORIZED {
         return;
     }
-    let accept = request.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let browser = accept.contains("text/html")
-        || request.keys().any(|name| name.as_str().starts_with("sec-fetch-"));
     let headers = response.headers_mut();
     headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    if !browser {
+    if !asking.is_browser {
         const BASIC: &str = "Basic realm=\"Gatelodge\", charset=\"UTF-8\"";
         headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(BASIC));
     }
@@ -275,6 +272,12 @@ impl Type for Moment {
 
     fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
         Box::new(std::iter::once(self))
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.text())
     }
 }
 

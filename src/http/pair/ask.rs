@@ -18,7 +18,7 @@ use crate::{
         tokens::TokenKind,
     },
     http::{
-        client::Facts,
+        client::{Browser, Facts},
         credentials::{Authorization, authorization},
         visitor::facts,
     },
@@ -40,7 +40,7 @@ pub async fn caller(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<C
 }
 
 /// Pair's challenge (RFC 6750, section 3).
-pub fn challenge(_: &HeaderMap, response: &mut Response) {
+pub fn challenge(_: Browser, response: &mut Response) {
     if response.status() == StatusCode::UNAUTHORIZED {
         const BEARER: &str = "Bearer realm=\"Gatelodge\"";
         let value = HeaderValue::from_static(BEARER);

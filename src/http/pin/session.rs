@@ -2,6 +2,7 @@
 
 use poem::web::cookie::CookieJar;
 use poem_openapi::{Object, OpenApi, payload::Json};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{Core, sessions::Carrier},
-    http::visitor::Visitor,
+    http::{serial::Serial, visitor::Visitor},
 };
 
 pub struct SessionApi {
@@ -28,7 +29,7 @@ struct RefreshAnswer {
 }
 
 /// Who I am and what I may.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 struct Me {
     user: User,
     perms: Vec<Permission>,
@@ -82,9 +83,9 @@ impl SessionApi {
 
     /// Who am I
     #[oai(path = "/users/me", method = "get", operation_id = "users_me", tag = "Tag::Users")]
-    async fn me(&self, caller: Signed) -> Result<Json<Me>, PinError> {
+    async fn me(&self, caller: Signed) -> Result<Serial<Me>, PinError> {
         let account = caller.0.account()?;
-        Ok(Json(Me { user: (&**account).into(), perms: permissions(account) }))
+        Ok(Serial(Me { user: (&**account).into(), perms: permissions(account) }))
     }
 
     /// Who can sign in by PIN
