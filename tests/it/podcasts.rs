@@ -10,7 +10,7 @@ use gatelodge::domain::{
     error::{Error, Field, Noun},
     podcasts::{
         MAX_ACTIONS, MAX_DEVICES, MAX_SUBSCRIPTIONS, SyncGroups,
-        actions::{ActionDraft, Moment},
+        actions::ActionDraft,
         devices::DeviceName,
         episodes::{Action, ActionPage, ActionQuery},
         opml,
@@ -74,7 +74,7 @@ fn draft(episode: &str, action: &str) -> ActionDraft {
 
 fn played(episode: &str, at: i64, position: i64) -> ActionDraft {
     ActionDraft {
-        timestamp: Some(Moment::Number(at)),
+        timestamp: Some(at.to_string()),
         started: Some(0),
         position: Some(position),
         total: Some(3600),

@@ -90,26 +90,6 @@ impl Playback {
     }
 }
 
-/// When something happened, as clients say it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// `YYYY-MM-DDTHH:MM:SS` and its kin.
-    Text(String),
-    /// Seconds or milliseconds since 1970.
-    Number(i64),
-}
-
-impl Moment {
-    fn seconds(&self) -> Result<i64> {
-        const RULE: &str = "must be YYYY-MM-DDTHH:MM:SS or seconds since 1970";
-        let found = match self {
-            Self::Text(text) => moment::seconds_of(text),
-            Self::Number(number) => moment::seconds_of_number(*number),
-        };
-        found.ok_or(Error::Invalid(Field::Timestamp, Reason::Form(RULE)))
-    }
-}
-
 /// An action as a client sends it.
 #[derive(Clone, Debug)]
 pub struct ActionDraft {
@@ -118,8 +98,8 @@ pub struct ActionDraft {
     pub guid: Option<String>,
     pub device: Option<String>,
     pub action: String,
-    /// `None`: now.
-    pub timestamp: Option<Moment>,
+    /// `YYYY-MM-DDTHH:MM:SS` and its kin, or a number since 1970 in digits; `None`: now.
+    pub timestamp: Option<String>,
     /// In seconds; of use for `play` alone.
     pub started: Option<i64>,
     pub position: Option<i64>,
@@ -149,7 +129,9 @@ impl NewAction {
         };
         let device = draft.device.filter(|name| !name.is_empty());
         let device = device.map(|name| DeviceName::parse(&name)).transpose()?;
-        let at = draft.timestamp.map_or(Ok(now), |moment| moment.seconds())?;
+        const RULE: &str = "must be YYYY-MM-DDTHH:MM:SS or seconds since 1970";
+        let at = draft.timestamp.map_or(Some(now), |text| moment::seconds_of(&text));
+        let at = at.ok_or(Error::Invalid(Field::Timestamp, Reason::Form(RULE)))?;
         let guid = draft.guid.map(|guid| guid.trim().to_owned()).filter(|guid| !guid.is_empty());
         if guid.as_ref().is_some_and(|guid| guid.len() > MAX_GUID) {
             return Err(Error::Invalid(Field::Guid, Reason::TooLong { max: MAX_GUID }));

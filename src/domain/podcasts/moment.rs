@@ -13,7 +13,7 @@ const MILLISECONDS: i64 = 100_000_000_000;
 /// offset (UTC, if none), or of a number of seconds or milliseconds in digits.
 pub fn seconds_of(text: &str) -> Option<i64> {
     let text = text.trim();
-    if let Ok(number) = text.parse() {
+    if let Ok(number) = text.parse::<i64>() {
         return seconds_of_number(number);
     }
     if !text.is_ascii() || text.len() < 19 || text.len() > 40 {
@@ -32,8 +32,7 @@ pub fn seconds_of(text: &str) -> Option<i64> {
     (0..=LAST).contains(&moment).then_some(moment)
 }
 
-/// The same of a number.
-pub fn seconds_of_number(number: i64) -> Option<i64> {
+fn seconds_of_number(number: i64) -> Option<i64> {
     let seconds = if number < MILLISECONDS { number } else { number / 1000 };
     (0..=LAST).contains(&seconds).then_some(seconds)
 }
