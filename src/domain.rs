@@ -18,6 +18,7 @@ pub mod page;
 pub mod passwords;
 pub mod people;
 pub mod permissions;
+pub mod podcasts;
 pub mod profile;
 pub mod secret;
 pub mod sessions;

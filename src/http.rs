@@ -130,6 +130,7 @@ fn doors(on: Dialects) -> Vec<Door> {
     let open = |prefix, speak: Speak| Door { has_bucket: false, ..plain(prefix, speak) };
     let podcasts = |prefix, max_body| Door {
         challenge: gpodder::challenge,
+        stranger: on.gpodder.then_some(is_known_to_gpodder as Stranger),
         farewell: Some(gpodder::farewell),
         max_body,
         ..plain(prefix, gpodder::speak)
@@ -151,12 +152,9 @@ fn doors(on: Dialects) -> Vec<Door> {
             stranger: on.pair.then_some(is_known_to_pair as Stranger),
             ..plain("/api", pair::speak)
         },
-        Door {
-            stranger: on.gpodder.then_some(is_known_to_gpodder as Stranger),
-            ..podcasts("/api/2", MIB)
-        },
+        podcasts("/api/2", MIB),
         podcasts("/api/2/episodes", 8 * MIB),
-        podcasts("/subscriptions", 8 * MIB),
+        Door { stranger: None, ..podcasts("/subscriptions", 8 * MIB) },
         plain("/auth", pin::speak),
         plain("/users", pin::speak),
         plain("/auth/signup", signup::speak),

@@ -64,6 +64,7 @@ fn document<A: OpenApi>(title: &str, description: &str) -> serde_json::Result<St
         .server(ServerObject::new("/"));
     let mut value: Value = serde_json::from_str(&service.spec())?;
     normalise(&mut value);
+    name_endings(&mut value);
     share_errors(&mut value);
     Ok(format!("{}\n", serde_json::to_string_pretty(&value)?))
 }
@@ -84,9 +85,14 @@ impl<A: OpenApi> OpenApi for Paper<A> {
 }
 
 /// `charset` has no meaning for JSON (RFC 8259, section 11) and makes generated clients stumble.
+/// A choice between a list and an object is not an object, which the framework says of every one.
 fn normalise(value: &mut Value) {
     match value {
         Value::Object(map) => {
+            let choices = map.get("anyOf").and_then(Value::as_array);
+            if choices.is_some_and(|all| all.iter().any(|one| one["type"] == "array")) {
+                map.shift_remove("type");
+            }
             let renamed = map.shift_remove("application/json; charset=utf-8");
             if let Some(content) = renamed {
                 map.insert("application/json".to_owned(), content);
@@ -96,6 +102,38 @@ fn normalise(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(normalise),
         _ => {}
     }
+}
+
+/// The router gives the last part of a path whole: `NAME_json` is shown as `{NAME}.json`, and
+/// `NAME_file` as `{NAME}.{format}`.
+fn name_endings(document: &mut Value) {
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    for (path, mut item) in std::mem::take(paths) {
+        let shown = path.replace("_json}", "}.json").replace("_file}", "}.{format}");
+        if shown != path {
+            let operations = item.as_object_mut().into_iter().flat_map(Map::values_mut);
+            operations.filter_map(|one| one["parameters"].as_array_mut()).for_each(name_ending);
+        }
+        paths.insert(shown, item);
+    }
+}
+
+fn name_ending(parameters: &mut Vec<Value>) {
+    let mut formats = Vec::new();
+    for parameter in parameters.iter_mut().filter(|parameter| parameter["in"] == "path") {
+        let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+        if let Some(file) = name.strip_suffix("_file") {
+            let mut format = parameter.clone();
+            format["name"] = json!("format");
+            format["description"] = json!("How the list is written.");
+            format["schema"] = json!({ "type": "string", "enum": ["json", "txt", "opml"] });
+            formats.push(format);
+            parameter["name"] = json!(file);
+        } else if let Some(file) = name.strip_suffix("_json") {
+            parameter["name"] = json!(file);
+        }
+    }
+    parameters.append(&mut formats);
 }
 
 /// Every operation can fail in the same ways: each way is told once, as a shared component.

@@ -3,7 +3,15 @@
 mod account;
 mod ask;
 mod auth;
+mod body;
+mod devices;
+mod episodes;
 mod error;
+mod lists;
+mod paths;
+mod stream;
+mod subscriptions;
+mod updates;
 
 use poem_openapi::Tags;
 
@@ -22,11 +30,33 @@ enum Tag {
     Auth,
     /// One's own account.
     Account,
+    /// What one listens on, and which of it is kept alike.
+    Devices,
+    /// Which podcasts are followed.
+    Subscriptions,
+    /// What happened to episodes.
+    Episodes,
 }
 
 /// All operations of gpodder.
-pub type Apis = (auth::AuthApi, account::AccountApi);
+pub type Apis = (auth::AuthApi, account::AccountApi, Sync);
+
+/// Those that keep devices in step.
+type Sync = (
+    devices::DevicesApi,
+    lists::ListsApi,
+    subscriptions::SubscriptionsApi,
+    episodes::EpisodesApi,
+    updates::UpdatesApi,
+);
 
 pub fn apis(core: &Core) -> Apis {
-    (auth::AuthApi { core: core.clone() }, account::AccountApi { core: core.clone() })
+    let sync = (
+        devices::DevicesApi { core: core.clone() },
+        lists::ListsApi { core: core.clone() },
+        subscriptions::SubscriptionsApi { core: core.clone() },
+        episodes::EpisodesApi { core: core.clone() },
+        updates::UpdatesApi { core: core.clone() },
+    );
+    (auth::AuthApi { core: core.clone() }, account::AccountApi { core: core.clone() }, sync)
 }
