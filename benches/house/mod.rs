@@ -59,6 +59,7 @@ pub fn settings(folder: &Path) -> Settings {
         events_kept: day * 90,
         signup_role: "developer".to_owned(),
         mask_addresses: false,
+        probe_https: false,
     }
 }
 

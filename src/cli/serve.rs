@@ -15,6 +15,7 @@ use crate::{
     db::Db,
     domain::{
         Core,
+        podcasts::probe::{Probe, Rules},
         updates::{Feed, Pace},
     },
     http::{self, log_line},
@@ -44,6 +45,10 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         }
         None => None,
     };
+    let probing = config.gpodder.probe_https.then(|| {
+        let probe = Probe::new(Rules::strict());
+        tokio::spawn(core.clone().probe_upgrades(probe, log_line))
+    });
     greet(&config, &core, &listeners).await?;
     let told = async {
         told_to_stop().await;
@@ -56,8 +61,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let _ = timeout(STREAMS_END, stop.closed()).await;
     upkeep.abort();
     journal.abort();
-    if let Some(updates) = updates {
-        updates.abort();
+    for task in [updates, probing].into_iter().flatten() {
+        task.abort();
     }
     core.quiet().await;
     core.settle().await?;

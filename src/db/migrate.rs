@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_letters.sql"),
     include_str!("migrations/0004_events.sql"),
     include_str!("migrations/0005_podcasts.sql"),
+    include_str!("migrations/0006_probes.sql"),
 ];
 
 /// The schema version that this binary speaks.
