@@ -30,7 +30,7 @@ struct PodcastAnswer {
     description: String,
     website: String,
     logo_url: Option<String>,
-    /// Devices of others are nobody's business.
+    /// Always 0: who else subscribes is not told.
     subscribers: u32,
     mygpo_link: String,
 }
