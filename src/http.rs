@@ -16,25 +16,33 @@ mod visitor;
 mod voice;
 
 use futures_util::{FutureExt, future::BoxFuture};
-use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get, http::HeaderMap};
-use poem_openapi::{OpenApi, OpenApiService, payload::Json};
+use poem::{Endpoint, IntoEndpoint, Response, http::HeaderMap};
+use poem_openapi::{
+    ApiResponse, OpenApi, OpenApiService,
+    param::Path,
+    payload::{Binary, Json},
+};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use self::{
     client::{Browser, Facts, Surroundings},
+    native::NativeError,
     shell::Shell,
     voice::{Maybe, Speak, Voice},
 };
-use crate::domain::{Core, error::Error};
+use crate::domain::{
+    Core,
+    error::{Error, Noun},
+};
 
 pub use shell::log_line;
 
 /// Finds out whether somebody is signed in, for paths that no operation has.
-type Stranger = for<'a> fn(&'a Core, &'a HeaderMap, &'a Facts) -> BoxFuture<'a, Result<(), Error>>;
+type Stranger = for<'a> fn(&'a HeaderMap, &'a Facts) -> BoxFuture<'a, Result<(), Error>>;
 
-/// Adds to an answer that an operation gave.
-type Farewell = for<'a> fn(&'a Core, &'a Facts, &'a mut Response) -> BoxFuture<'a, ()>;
+/// What is done before a good answer goes out.
+type Farewell = for<'a> fn(&'a Facts) -> BoxFuture<'a, ()>;
 
 /// Which paths belong to a dialect, and how it speaks where no operation does.
 pub struct Door {
@@ -89,27 +97,24 @@ const MIB: usize = 1024 * 1024;
 fn no_challenge(_: Browser, _: &mut Response) {}
 
 fn is_known_to_native<'a>(
-    core: &'a Core,
     headers: &'a HeaderMap,
     facts: &'a Facts,
 ) -> BoxFuture<'a, Result<(), Error>> {
-    native::caller(core, headers, facts).map(|found| found.map(|_| ())).boxed()
+    native::caller(headers, facts).map(|found| found.map(|_| ())).boxed()
 }
 
 fn is_known_to_pair<'a>(
-    core: &'a Core,
     headers: &'a HeaderMap,
     facts: &'a Facts,
 ) -> BoxFuture<'a, Result<(), Error>> {
-    pair::caller(core, headers, facts).map(|found| found.map(|_| ())).boxed()
+    pair::caller(headers, facts).map(|found| found.map(|_| ())).boxed()
 }
 
 fn is_known_to_gpodder<'a>(
-    core: &'a Core,
     headers: &'a HeaderMap,
     facts: &'a Facts,
 ) -> BoxFuture<'a, Result<(), Error>> {
-    gpodder::caller(core, headers, facts).map(|found| found.map(|_| ())).boxed()
+    gpodder::caller(headers, facts).map(|found| found.map(|_| ())).boxed()
 }
 
 fn doors(on: Dialects) -> Vec<Door> {
@@ -164,16 +169,9 @@ pub fn routes(
     stop: watch::Receiver<bool>,
 ) -> impl Endpoint<Output = Response> + 'static {
     let operations = operations(&core, settings.dialects, stop);
-    let mut routes =
-        Route::new().nest_no_strip("/", OpenApiService::new(operations, "", "").into_endpoint());
-    for (dialect, text) in documents::DOCUMENTS {
-        routes = routes.at(format!("/openapi/{dialect}.json"), get(documents::endpoint(text)));
-        if dialect == native::DIALECT {
-            routes = routes.at("/openapi.json", get(documents::endpoint(text)));
-        }
-    }
+    let routes = OpenApiService::new(operations, "", "").into_endpoint();
     let doors = doors(settings.dialects);
-    Shell::new(routes.map_to_response(), core, settings.surroundings, doors, settings.log_access)
+    Shell::new(routes, core, settings.surroundings, doors, settings.log_access)
 }
 
 /// The operations of all dialects whose doors are open. The health check always is.
@@ -204,6 +202,31 @@ impl Front {
             "version": env!("CARGO_PKG_VERSION"),
             "documents": "/openapi.json",
         }))
+    }
+
+    #[oai(path = "/openapi.json", method = "get", hidden)]
+    async fn document(&self) -> Result<Document, NativeError> {
+        Document::of(native::DIALECT)
+    }
+
+    #[oai(path = "/openapi/:file", method = "get", hidden)]
+    async fn document_of(&self, file: Path<String>) -> Result<Document, NativeError> {
+        Document::of(file.0.strip_suffix(".json").unwrap_or_default())
+    }
+}
+
+/// One committed document.
+#[derive(ApiResponse)]
+enum Document {
+    #[oai(status = 200, content_type = "application/json")]
+    Found(Binary<&'static str>, #[oai(header = "Cache-Control")] String),
+}
+
+impl Document {
+    fn of(dialect: &str) -> Result<Self, NativeError> {
+        let found = documents::DOCUMENTS.into_iter().find(|(name, _)| *name == dialect);
+        let (_, text) = found.ok_or(Error::NotFound(Noun::Page))?;
+        Ok(Self::Found(Binary(text), "no-cache".to_owned()))
     }
 }
 

@@ -1,11 +1,12 @@
 //! `gatelodge serve`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
     sync::watch,
+    time::timeout,
 };
 
 use super::{Failure, house, trouble};
@@ -20,6 +21,8 @@ use crate::{
 };
 
 const BACKLOG: u32 = 1024;
+/// How long streams may take to say goodbye.
+const STREAMS_END: Duration = Duration::from_secs(2);
 
 /// Serves until SIGTERM or SIGINT; requests in flight finish, ten seconds at the most.
 pub async fn run(config: Config) -> Result<(), Failure> {
@@ -42,13 +45,15 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         None => None,
     };
     greet(&config, &core, &listeners).await?;
-    let told = async move {
+    let told = async {
         told_to_stop().await;
         log_line("stopping: requests in flight finish");
         let _ = stop.send(true);
     };
     let limits = http::serve::Limits::connections(config.server.max_connections);
     http::serve::serve(listeners, endpoint, limits, told).await;
+    // Streams have left their connections behind; they say that they close.
+    let _ = timeout(STREAMS_END, stop.closed()).await;
     upkeep.abort();
     journal.abort();
     if let Some(updates) = updates {

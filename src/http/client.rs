@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv6Addr},
-    sync::OnceLock,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use ipnet::IpNet;
@@ -12,6 +12,7 @@ use poem::{
 };
 
 use crate::domain::{
+    Core,
     caller::{Caller, Origin},
     secret::Secret,
 };
@@ -69,8 +70,9 @@ impl Browser {
 }
 
 /// What the shell found out about one request; it lies in the request's extensions.
-#[derive(Debug)]
 pub struct Facts {
+    pub core: Core,
+    pub surroundings: Arc<Surroundings>,
     pub request_id: String,
     pub origin: Origin,
     /// The client came by https, or a trusted proxy says so.
@@ -80,10 +82,17 @@ pub struct Facts {
     pub browser: Browser,
     /// Whoever was let in by a password in a dialect that gives such a client a cookie.
     pub by_password: OnceLock<Caller>,
+    /// `Set-Cookie` lines beside the one that an operation can name.
+    cookies: Mutex<Vec<String>>,
 }
 
 impl Facts {
-    pub fn of(request: &Request, surroundings: &Surroundings, request_id: String) -> Self {
+    pub fn of(
+        request: &Request,
+        core: &Core,
+        surroundings: &Arc<Surroundings>,
+        request_id: String,
+    ) -> Self {
         let peer = match request.remote_addr().0 {
             Addr::SocketAddr(address) => Some(address.ip().to_canonical()),
             _ => None,
@@ -112,13 +121,27 @@ impl Facts {
             setup_token: text(headers, SETUP_TOKEN).map(Secret::new),
         };
         Self {
+            core: core.clone(),
+            surroundings: Arc::clone(surroundings),
             request_id,
             origin,
             secure: https,
             user: OnceLock::new(),
             browser: Browser::of(headers),
             by_password: OnceLock::new(),
+            cookies: Mutex::default(),
         }
+    }
+
+    /// Adds a cookie to the answer, if it becomes a good one.
+    pub fn put_cookie(&self, name: &str, value: &str, max_age: i64) {
+        let line = cookie_line(self.secure, name, value, max_age);
+        self.cookies.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    /// Takes the lines of [`Self::put_cookie`].
+    pub fn take_cookies(&self) -> Vec<String> {
+        std::mem::take(&mut *self.cookies.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The origin as one dialect sees it.
@@ -272,6 +295,12 @@ fn is_ours(origin: &str, request: &Request, surroundings: &Surroundings) -> bool
     // is not the browser's, so the host alone decides, with either scheme's port.
     let own = host_of(request.headers(), request).and_then(split_host);
     own.is_some_and(|(host, port)| (host, port.unwrap_or(default)) == wanted)
+}
+
+/// A `Set-Cookie` line (RFC 6265, wire rule 19): good for `max_age` seconds, none takes it away.
+pub fn cookie_line(secure: bool, name: &str, value: &str, max_age: i64) -> String {
+    let secure = if secure { "; Secure" } else { "" };
+    format!("{name}={value}; HttpOnly; Path=/; SameSite=Lax; Max-Age={max_age}{secure}")
 }
 
 /// The values of all cookies with this name, from however many headers.

@@ -3,11 +3,7 @@
 
 use std::{collections::HashMap, marker::PhantomData};
 
-use poem::{
-    Endpoint, Response,
-    endpoint::{BoxEndpoint, make_sync},
-    http::Method,
-};
+use poem::{endpoint::BoxEndpoint, http::Method};
 use poem_openapi::{
     LicenseObject, OpenApi, OpenApiService, ServerObject,
     registry::{MetaApi, Registry},
@@ -158,14 +154,4 @@ fn share_errors(document: &mut Value) {
     if !shared.is_empty() {
         document["components"]["responses"] = Value::Object(shared);
     }
-}
-
-/// Serves one committed document.
-pub fn endpoint(text: &'static str) -> impl Endpoint<Output = Response> {
-    make_sync(move |_| {
-        Response::builder()
-            .content_type("application/json")
-            .header("cache-control", "no-cache")
-            .body(text)
-    })
 }

@@ -96,25 +96,25 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         if encodings.iter().any(|value| value != "identity") {
             return Err(Trouble::ContentEncoding);
         }
-        let read = self.read_body(request, door.max_body).await?;
-        request.set_body(Body::from_bytes(read.bytes));
-        if let Some(share) = read._share {
+        if let Some(read) = self.read_body(request, door.max_body).await? {
+            request.set_body(Body::from_bytes(read.bytes));
             // Given back with the request.
-            request.set_data(Arc::new(share));
+            request.set_data(Arc::new(read._share));
         }
         Ok(())
     }
 
-    async fn read_body(&self, request: &mut Request, max: usize) -> Result<Read, Trouble> {
+    /// `None` where there is no body.
+    async fn read_body(&self, request: &mut Request, max: usize) -> Result<Option<Read>, Trouble> {
         if announced(request.headers()) > max {
             return Err(Trouble::BodyTooLarge);
         }
         let body = request.take_body();
         if body.is_empty() {
-            return Ok(Read { bytes: Bytes::new(), _share: None });
+            return Ok(None);
         }
         match tokio::time::timeout(BODY_TIME, self.collect(body, max)).await {
-            Ok(read) => read,
+            Ok(read) => read.map(Some),
             Err(_) => Err(Trouble::BodyTooSlow),
         }
     }
@@ -149,16 +149,16 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         }
         // The operation takes the request along; who asks may have to be known after it.
         let asked = door.stranger.map(|ask| (ask, credentials(request.headers())));
-        let mut response = self.inner.get_response(request).await;
+        let response = self.inner.get_response(request).await;
         if !is_unrouted(&response) {
-            if let Some(farewell) = door.farewell {
-                farewell(&self.core, facts, &mut response).await;
+            if let Some(farewell) = door.farewell.filter(|_| response.status() == StatusCode::OK) {
+                farewell(facts).await;
             }
             return response;
         }
         // Whoever is nobody learns nothing about which paths exist.
         if let Some((ask, headers)) = asked
-            && let Err(error) = ask(&self.core, &headers, facts).await
+            && let Err(error) = ask(&headers, facts).await
         {
             return (door.speak)(error.into());
         }
@@ -174,10 +174,9 @@ impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let start = Instant::now();
-        let facts = Arc::new(Facts::of(&request, &self.surroundings, request_id()));
+        let facts = Facts::of(&request, &self.core, &self.surroundings, request_id());
+        let facts = Arc::new(facts);
         request.extensions_mut().insert(Arc::clone(&facts));
-        request.extensions_mut().insert(self.core.clone());
-        request.extensions_mut().insert(Arc::clone(&self.surroundings));
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let door = self.door(&path);
         let mut response = guarded(self.answer(request, door, &facts), door.speak, &path).await;
@@ -277,9 +276,16 @@ const ALWAYS: [(HeaderName, HeaderValue); 6] = [
 ];
 
 fn finish(response: &mut Response, facts: &Facts) {
+    let status = response.status();
     let headers = response.headers_mut();
     // At once: growing step by step costs more than all the rest here.
     headers.reserve(ALWAYS.len() + 2);
+    if status.is_success() {
+        let cookies = facts.take_cookies().into_iter();
+        for line in cookies.filter_map(|line| HeaderValue::try_from(line).ok()) {
+            headers.append(header::SET_COOKIE, line);
+        }
+    }
     if let Ok(id) = HeaderValue::from_str(&facts.request_id) {
         headers.entry(REQUEST_ID).or_insert(id);
     }

@@ -13,10 +13,9 @@ use poem_openapi::{
 use super::{DIALECT, error::GpodderError};
 use crate::{
     domain::{
-        Core,
         accounts::canonical,
         caller::{Caller, Credential},
-        error::{Error, Noun, Why},
+        error::{Error, Why},
         secret::Secret,
         tokens::Issued,
     },
@@ -48,16 +47,12 @@ pub fn basic(headers: &HeaderMap) -> Option<Credential> {
 
 /// The session of the first cookie that is live. An ended one says nothing: clients send the
 /// old cookie and Basic together.
-pub async fn by_cookie(
-    core: &Core,
-    headers: &HeaderMap,
-    facts: &Facts,
-) -> Result<Option<Found>, Error> {
+pub async fn by_cookie(headers: &HeaderMap, facts: &Facts) -> Result<Option<Found>, Error> {
     // A few: the jar of a broken client is not read to its end.
     for value in cookies(headers, COOKIE).into_iter().take(4) {
         let cookie = Secret::new(value);
         let credential = Some(Credential::Cookie(DIALECT, cookie.clone()));
-        match core.caller_of(credential, facts.origin_in(DIALECT)).await {
+        match facts.core.caller_of(credential, facts.origin_in(DIALECT)).await {
             Ok(caller) => return Ok(Some(Found { caller, cookie: Some(cookie) })),
             Err(Error::Unauthenticated(_)) => {}
             Err(trouble) => return Err(trouble),
@@ -68,9 +63,9 @@ pub async fn by_cookie(
 
 /// A live cookie, else Basic. A cookie of somebody else than Basic names is not looked at: the
 /// client has changed its account.
-pub async fn find(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<Found, Error> {
+pub async fn find(headers: &HeaderMap, facts: &Facts) -> Result<Found, Error> {
     let basic = basic(headers);
-    if let Some(found) = by_cookie(core, headers, facts).await? {
+    if let Some(found) = by_cookie(headers, facts).await? {
         let same = match &basic {
             Some(Credential::Basic { user, .. }) => {
                 canonical(user) == "api" || found.caller.account()?.is_called(user)
@@ -83,13 +78,13 @@ pub async fn find(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<Fou
     }
     let ended = !cookies(headers, COOKIE).is_empty();
     let credential = basic.or(ended.then_some(Credential::Unreadable(Why::SessionEnded)));
-    let caller = core.caller_of(credential, facts.origin_in(DIALECT)).await?;
+    let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await?;
     Ok(Found { caller, cookie: None })
 }
 
 /// Finds out who asks, and notes for [`farewell`] who came by a password.
-pub async fn caller(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
-    let caller = find(core, headers, facts).await?.caller;
+pub async fn caller(headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
+    let caller = find(headers, facts).await?.caller;
     if let Ok(account) = caller.account() {
         let _ = facts.user.set(account.username.clone());
     }
@@ -110,39 +105,20 @@ pub fn challenge(asking: Browser, response: &mut Response) {
 
 /// Whoever was let in by a password takes a cookie along: mygpoclient gives up on its fourth
 /// Basic call otherwise. When the session cannot be written, the answer stays as it is.
-pub fn farewell<'a>(
-    core: &'a Core,
-    facts: &'a Facts,
-    response: &'a mut Response,
-) -> BoxFuture<'a, ()> {
+pub fn farewell(facts: &Facts) -> BoxFuture<'_, ()> {
     async move {
         let Some(caller) = facts.by_password.get() else { return };
-        if response.status() != StatusCode::OK {
-            return;
-        }
-        if let Ok(issued) = core.basic_session(caller).await
-            && let Ok(value) = HeaderValue::from_str(&set_cookie(core, facts.secure, &issued))
-        {
-            response.headers_mut().append(header::SET_COOKIE, value);
+        if let Ok(issued) = facts.core.basic_session(caller).await {
+            put_cookie(facts, &issued);
         }
     }
     .boxed()
 }
 
-/// The line that gives a client its cookie.
-pub fn set_cookie(core: &Core, secure: bool, issued: &Issued) -> String {
-    let max_age = issued.expires_at.seconds() - core.now().seconds();
-    cookie_line(secure, issued.text.reveal(), max_age)
-}
-
-/// The line that takes the cookie away.
-pub fn no_cookie(secure: bool) -> String {
-    cookie_line(secure, "", 0)
-}
-
-fn cookie_line(secure: bool, value: &str, max_age: i64) -> String {
-    let secure = if secure { "; Secure" } else { "" };
-    format!("{COOKIE}={value}; HttpOnly; Path=/; SameSite=Lax; Max-Age={max_age}{secure}")
+/// Gives a client its cookie.
+pub fn put_cookie(facts: &Facts, issued: &Issued) {
+    let max_age = issued.expires_at.seconds() - facts.core.now().seconds();
+    facts.put_cookie(COOKIE, issued.text.reveal(), max_age);
 }
 
 /// Somebody who is signed in; stands first in every operation that is not public.
@@ -201,13 +177,8 @@ impl<'a> ApiExtractor<'a> for Signed {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let core = core(request)?;
         let facts = facts(request)?;
-        let caller = caller(core, request.headers(), &facts).await;
+        let caller = caller(request.headers(), &facts).await;
         Ok(Self(caller.map_err(GpodderError::from)?))
     }
-}
-
-fn core(request: &Request) -> Result<&Core, GpodderError> {
-    request.extensions().get::<Core>().ok_or_else(|| Error::NotFound(Noun::Page).into())
 }

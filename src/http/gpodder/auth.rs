@@ -8,15 +8,11 @@ use poem_openapi::{
 
 use super::{
     DIALECT, Tag,
-    ask::{Found, Signed, basic, by_cookie, must_be, no_cookie, set_cookie},
+    ask::{COOKIE, Found, Signed, basic, by_cookie, must_be, put_cookie},
     error::GpodderError,
 };
 use crate::{
-    domain::{
-        Core,
-        error::{Error, Noun},
-        tokens::Issued,
-    },
+    domain::{Core, error::Error},
     http::{client::Facts, visitor::Visitor, visitor::facts},
 };
 
@@ -47,46 +43,28 @@ impl<'a> ApiExtractor<'a> for Knock {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let core = request.extensions().get::<Core>();
-        let core = core.ok_or_else(|| GpodderError::from(Error::NotFound(Noun::Page)))?;
-        let found = knock(core, request, &*facts(request)?).await;
+        let found = knock(request, &*facts(request)?).await;
         Ok(Self(found.map_err(GpodderError::from)?))
     }
 }
 
-async fn knock(core: &Core, request: &Request, facts: &Facts) -> Result<Found, Error> {
-    let by_cookie = by_cookie(core, request.headers(), facts).await?;
+async fn knock(request: &Request, facts: &Facts) -> Result<Found, Error> {
+    let by_cookie = by_cookie(request.headers(), facts).await?;
     let (credential, cookie) = match (basic(request.headers()), by_cookie) {
         (None, Some(found)) => return Ok(found),
         (credential, found) => (credential, found),
     };
-    let caller = core.caller_of(credential, facts.origin_in(DIALECT)).await?;
+    let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await?;
     let same = cookie.filter(|found| found.caller.account_id() == caller.account_id());
     Ok(Found { caller, cookie: same.and_then(|found| found.cookie) })
 }
 
-/// A sign-in.
+/// Done; `Set-Cookie` gives or takes `sessionid`.
 #[derive(ApiResponse)]
-enum LoginAnswer {
-    /// Signed in.
+enum Done {
+    /// Done.
     #[oai(status = 200)]
-    SignedIn(
-        /// `sessionid`, for a year unless the server is set otherwise; none for an API key.
-        #[oai(header = "Set-Cookie")]
-        Option<String>,
-    ),
-}
-
-/// A sign-out.
-#[derive(ApiResponse)]
-enum LogoutAnswer {
-    /// Signed out; the cookie expires.
-    #[oai(status = 200)]
-    SignedOut(
-        /// Takes the cookie away.
-        #[oai(header = "Set-Cookie")]
-        String,
-    ),
+    Done,
 }
 
 #[OpenApi(prefix_path = "/api/2/auth", tag = "Tag::Auth")]
@@ -102,18 +80,20 @@ impl AuthApi {
         visitor: Visitor,
         /// The caller's own name, in any case.
         username: Path<String>,
-    ) -> Result<LoginAnswer, GpodderError> {
+    ) -> Result<Done, GpodderError> {
         let Found { caller, cookie } = knock.0;
         must_be(&caller, &username)?;
         let account = caller.account()?;
         let _ = visitor.0.user.set(account.username.clone());
-        let issued: Option<Issued> = match cookie {
+        let issued = match cookie {
             Some(cookie) => self.core.cookie_again(&caller, cookie).await?,
             None if caller.is_by_password() => Some(self.core.basic_session(&caller).await?),
             None => None,
         };
-        let line = issued.map(|issued| set_cookie(&self.core, visitor.secure(), &issued));
-        Ok(LoginAnswer::SignedIn(line))
+        if let Some(issued) = issued {
+            put_cookie(&visitor.0, &issued);
+        }
+        Ok(Done::Done)
     }
 
     /// Sign out
@@ -126,11 +106,12 @@ impl AuthApi {
         visitor: Visitor,
         /// The caller's own name, in any case.
         username: Path<String>,
-    ) -> Result<LogoutAnswer, GpodderError> {
-        if let Some(found) = by_cookie(&self.core, request.headers(), &visitor.0).await? {
+    ) -> Result<Done, GpodderError> {
+        if let Some(found) = by_cookie(request.headers(), &visitor.0).await? {
             must_be(&found.caller, &username)?;
             self.core.sign_out(&found.caller).await?;
         }
-        Ok(LogoutAnswer::SignedOut(no_cookie(visitor.secure())))
+        visitor.0.put_cookie(COOKIE, "", 0);
+        Ok(Done::Done)
     }
 }

@@ -21,7 +21,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::error::NativeError;
 use crate::{
     domain::{
-        Core, Timestamp,
+        Timestamp,
         caller::{Caller, Credential},
         error::Error,
         secret::Secret,
@@ -67,9 +67,9 @@ fn credential(headers: &HeaderMap, secure: bool) -> Option<Credential> {
 }
 
 /// Finds out who asks.
-pub async fn caller(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
+pub async fn caller(headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
     let credential = credential(headers, facts.secure);
-    let caller = core.caller_of(credential, facts.origin_in(DIALECT)).await?;
+    let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await?;
     if let Ok(account) = caller.account() {
         let _ = facts.user.set(account.username.clone());
     }
@@ -150,9 +150,8 @@ impl<'a> ApiExtractor<'a> for Signed {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let core = request.extensions().get::<Core>().ok_or_else(NativeError::unreadable)?;
         let facts = facts(request)?;
-        let caller = caller(core, request.headers(), &facts).await;
+        let caller = caller(request.headers(), &facts).await;
         Ok(Self(caller.map_err(NativeError::from)?))
     }
 }

@@ -12,9 +12,8 @@ use poem_openapi::{
 use super::{DIALECT, error::PairError};
 use crate::{
     domain::{
-        Core,
         caller::{Caller, Credential},
-        error::{Error, Noun},
+        error::Error,
         tokens::TokenKind,
     },
     http::{
@@ -25,14 +24,14 @@ use crate::{
 };
 
 /// Finds out who asks.
-pub async fn caller(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
+pub async fn caller(headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
     let credential = match authorization(headers) {
         Authorization::Absent => None,
         Authorization::Bearer(token) => Some(Credential::Token(TokenKind::PairAccess, token)),
         Authorization::Basic { user, password } => Some(Credential::Basic { user, password }),
         Authorization::Unreadable(why) => Some(Credential::Unreadable(why)),
     };
-    let caller = core.caller_of(credential, facts.origin_in(DIALECT)).await?;
+    let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await?;
     if let Ok(account) = caller.account() {
         let _ = facts.user.set(account.username.clone());
     }
@@ -81,10 +80,8 @@ impl<'a> ApiExtractor<'a> for Signed {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let core = request.extensions().get::<Core>();
-        let core = core.ok_or_else(|| PairError::from(Error::NotFound(Noun::Page)))?;
         let facts = facts(request)?;
-        let caller = caller(core, request.headers(), &facts).await;
+        let caller = caller(request.headers(), &facts).await;
         Ok(Self(caller.map_err(PairError::from)?))
     }
 }
