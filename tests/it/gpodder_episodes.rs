@@ -89,6 +89,9 @@ async fn actions_that_cannot_be_are_refused_as_a_whole() {
     for body in [json!({}), json!({"actions": {}}), json!("x"), json!([[]]), json!(null)] {
         refused(&bob.post(EPISODES, &body).await, 400);
     }
+    for deep in ["[".repeat(10_000), "{\"actions\":".repeat(10_000)] {
+        refused(&bob.ask(house.post("/api/2/episodes/bob.json")).raw("", deep).send().await, 400);
+    }
     assert_eq!(bob.got(EPISODES).await["actions"], json!([]));
     assert_eq!(bob.posted(EPISODES, json!([])).await["update_urls"], json!([]));
 }
@@ -149,7 +152,7 @@ async fn everything_new_for_a_device_comes_in_one_answer() {
     let updates = "/api/2/updates/USER/phone.json";
     let whole = bob.got(&format!("{updates}?since=0&include_actions=true")).await;
     let podcast = json!({"title": "Tea", "url": A, "description": "", "website": "",
-        "logo_url": null, "subscribers": 0, "mygpo_link": ""});
+        "logo_url": "", "subscribers": 0, "mygpo_link": ""});
     assert_eq!(whole["add"], json!([podcast]));
     assert_eq!((&whole["remove"], &whole["timestamp"]), (&json!([]), &json!(START + 1)));
     let episode = &whole["updates"][0];
