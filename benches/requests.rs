@@ -328,8 +328,10 @@ async fn main() {
         let address = serve(&house.endpoint).await;
         for kind in house.kinds.iter().filter(|kind| kind.name == wanted) {
             for _ in 0..TURNS * 2 {
-                let (alone, connected) =
-                    (in_process(&house.endpoint, kind).await, over_connections(address, kind).await);
+                let (alone, connected) = (
+                    in_process(&house.endpoint, kind).await,
+                    over_connections(address, kind).await,
+                );
                 println!("{:<16}{alone:>12.0}{connected:>12.0}", kind.name);
             }
         }

@@ -17,11 +17,13 @@ pub mod page;
 pub mod passwords;
 pub mod people;
 pub mod permissions;
+mod places;
 pub mod profile;
 pub mod secret;
 pub mod sessions;
 pub mod sign_in;
 pub mod sign_up;
+pub mod smtp;
 pub mod system;
 pub mod throttle;
 pub mod tokens;
@@ -48,10 +50,12 @@ use error::Result;
 use events::EventHub;
 use journal::{Journal, Tickets};
 use known::Known;
+use letters::Language;
 use passwords::{HashPolicy, Hasher};
 use secret::{MasterSecret, Secret, TokenDigest, random_bytes, random_text};
 use sessions::Lives;
 use sign_up::RegistrationMode;
+use smtp::MailSettings;
 use throttle::{Throttle, ThrottlePolicy};
 use tokens::Signer;
 use updates::Updates;
@@ -83,6 +87,12 @@ pub struct Settings {
     /// What links begin with; without it no letter goes out.
     pub link_base: Option<String>,
     pub verification_life: Duration,
+    /// The mail server; without it no letter goes out.
+    pub mail: Option<MailSettings>,
+    /// `email.language`.
+    pub language: Language,
+    /// `email.new_sign_in_letters`.
+    pub new_sign_in_letters: bool,
     pub pin_networks: Vec<IpNet>,
     pub pin_list_users: bool,
     pub events_kept: Duration,

@@ -33,6 +33,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let (stop, stopped) = watch::channel(false);
     let endpoint = http::routes(core.clone(), house::http_settings(&config), stopped);
     let upkeep = tokio::spawn(core.clone().upkeep(log_line));
+    let mail = tokio::spawn(core.clone().deliver(log_line));
     let journal = tokio::spawn(core.clone().journal_events());
     let updates = match &config.updates.feed_url {
         Some(url) => {
@@ -51,6 +52,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     http::serve::serve(listeners, endpoint, limits, told).await;
     upkeep.abort();
     journal.abort();
+    // Also amid a letter: it is marked, and tried again by the next process.
+    mail.abort();
     if let Some(updates) = updates {
         updates.abort();
     }

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_sessions.sql"),
     include_str!("migrations/0003_letters.sql"),
     include_str!("migrations/0004_events.sql"),
+    include_str!("migrations/0005_mail.sql"),
 ];
 
 /// The schema version that this binary speaks.

@@ -1,7 +1,7 @@
 //! What those who look after the house do with other people's accounts.
 
 use super::{
-    Core, Timestamp,
+    Core, Settings, Timestamp,
     accounts::{self, Account, AccountId, Email, NewAccount, Status, Username, check_line},
     caller::Caller,
     error::{Clash, Denied, Error, Field, Reason, Result},
@@ -13,6 +13,7 @@ use super::{
     secret::{Secret, random_text},
     sessions,
     sign_in::forget_wrong_pins,
+    sign_up::tell_address_changed,
 };
 
 const RESET_LINK_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
@@ -177,7 +178,7 @@ impl Core {
             Some(password) => Some(self.new_hash(password).await?),
             None => None,
         };
-        let asking = caller.clone();
+        let (asking, settings) = (caller.clone(), self.settings.clone());
         let account = self
             .deed(move |transaction, now| {
                 let was = accounts::must_exist(transaction, id)?;
@@ -192,6 +193,7 @@ impl Core {
                 accounts::update(transaction, &account, now)?;
                 accounts::admin_remains(transaction, &was)?;
                 note_change(transaction, &asking, &was, &account, now)?;
+                tell_change(transaction, &settings, &was, &account, now)?;
                 accounts::must_exist(transaction, id)
             })
             .await?;
@@ -342,6 +344,22 @@ fn end_what_was(
     }
     if account.email != was.email || account.status != was.status || new_password {
         letters::end_tokens(transaction, was.id, None)?;
+    }
+    Ok(())
+}
+
+/// What the owner should learn by letter.
+fn tell_change(
+    transaction: &rusqlite::Transaction<'_>,
+    settings: &Settings,
+    was: &Account,
+    account: &Account,
+    now: Timestamp,
+) -> Result<()> {
+    tell_address_changed(transaction, settings, was, account, now)?;
+    if was.is_active() && account.status == Status::Disabled {
+        let letter = (Purpose::AccountDisabled, Vec::new());
+        letters::tell(transaction, settings, letter, account, now)?;
     }
     Ok(())
 }

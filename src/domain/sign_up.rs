@@ -16,6 +16,7 @@ use super::{
     letters::{self, Letter, Purpose},
     passwords::PasswordRule,
     permissions::{ADMIN, DEFAULT_ROLE},
+    places,
     secret::{Secret, TokenDigest, random_text, same},
     sessions::{self, Carried, Carrier},
     sign_in::forget_wrong_pins,
@@ -181,6 +182,7 @@ impl Core {
                 core.open_session(&account, carrier, "registration", &asking.origin)?;
             accounts::note_sign_in(transaction, account.id, None, now)?;
             sessions::insert(transaction, &opening)?;
+            places::arrived(transaction, &core.settings, &account, &asking.origin, now)?;
             let account = accounts::must_exist(transaction, account.id)?;
             Ok(Some(Registered { account, carried: Some(carried) }))
         })
@@ -261,6 +263,7 @@ impl Core {
                 invitation: None,
                 client: origin.address_text(),
                 token: None,
+                details: Vec::new(),
                 expires_at: now.plus(self.settings.verification_life),
             };
             letters::send(transaction, &self.settings, letter, now)?;
@@ -271,7 +274,7 @@ impl Core {
     /// Follows the link of a letter: verifies an address, activates a pending account, or puts a
     /// changed address in force. Does not sign in.
     pub async fn email_verify(&self, token: &Secret, origin: &Origin) -> Result<()> {
-        let (token, origin) = (token.clone(), origin.clone());
+        let (token, origin, settings) = (token.clone(), origin.clone(), self.settings.clone());
         let id = self
             .deed(move |transaction, now| {
                 let purposes = [Purpose::VerifyEmail, Purpose::Activate, Purpose::ChangeEmail];
@@ -280,7 +283,7 @@ impl Core {
                 let event = Event::from_origin(EventKind::EmailVerified, &origin, now);
                 let event = event.by(account.id);
                 if used.purpose == Purpose::ChangeEmail {
-                    change_address(transaction, account, used.address, now)?;
+                    change_address(transaction, &settings, account, used.address, now)?;
                 } else {
                     confirm_address(transaction, account, &used.address, now)?;
                 }
@@ -440,6 +443,7 @@ fn write_to(
         invitation: None,
         client: client.to_owned(),
         token: None,
+        details: Vec::new(),
         expires_at: now.plus(life),
     };
     letters::send(transaction, settings, letter, now)
@@ -466,13 +470,15 @@ fn confirm_address(
 
 fn change_address(
     transaction: &Transaction<'_>,
-    mut account: Account,
+    settings: &Settings,
+    was: Account,
     address: String,
     now: Timestamp,
 ) -> Result<()> {
-    if !account.is_active() {
+    if !was.is_active() {
         return Err(Error::Expired(Noun::OneTimeToken));
     }
+    let mut account = was.clone();
     if account.username.contains('@') {
         account.username.clone_from(&address);
     }
@@ -484,5 +490,25 @@ fn change_address(
         other => other,
     })?;
     // What was mailed to the old address must not work for the new one.
-    letters::end_tokens(transaction, account.id, None)
+    letters::end_tokens(transaction, account.id, None)?;
+    tell_address_changed(transaction, settings, &was, &account, now)
+}
+
+/// Tells the old address, so that its owner learns of it, and the new one.
+pub(super) fn tell_address_changed(
+    transaction: &Transaction<'_>,
+    settings: &Settings,
+    was: &Account,
+    account: &Account,
+    now: Timestamp,
+) -> Result<()> {
+    if was.email == account.email {
+        return Ok(());
+    }
+    let address = |account: &Account| account.email.clone().unwrap_or_default();
+    for told in [was, account] {
+        let details = vec![("old_email", address(was)), ("new_email", address(account))];
+        letters::tell(transaction, settings, (Purpose::AddressChanged, details), told, now)?;
+    }
+    Ok(())
 }
