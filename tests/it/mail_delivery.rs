@@ -63,7 +63,11 @@ async fn a_letter_arrives_as_text_and_html_with_sound_headers() {
     assert_eq!(letter.subject(), "Choose a new password for Gatelodge");
     let link = format!("https://gate.example.org/reset?token={}", letter.token());
     assert!(letter.text().contains(&format!("\n{link}\n")), "{}", letter.text());
-    assert!(letter.html().contains(&format!("<a href=\"{link}\"")), "{}", letter.html());
+    assert!(
+        letter.html().contains(&format!("<a class=\"button\" href=\"{link}\"")),
+        "{}",
+        letter.html()
+    );
     let long = letter.bytes.split(|byte| *byte == b'\n').find(|line| line.len() > 999);
     assert!(long.is_none(), "no line is longer than SMTP takes");
 

@@ -109,7 +109,7 @@ impl Received {
     }
 
     pub fn html(&self) -> String {
-        self.message().body_html(0).expect("HTML").into_owned()
+        self.message().body_html(0).expect("HTML").replace("\r\n", "\n")
     }
 
     /// The header as it came, unfolded; empty when there is none.

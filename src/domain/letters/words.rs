@@ -112,7 +112,7 @@ fn own((name, text): (&str, &str)) -> (String, String) {
 
 fn button(label: &str) -> String {
     format!(
-        "<p style=\"margin:0 0 12px\"><a href=\"{{link}}\" style=\"display:inline-block;\
+        "<p style=\"margin:0 0 12px\"><a class=\"button\" href=\"{{link}}\" style=\"display:inline-block;\
          padding:12px 20px;background:#1f5f8b;color:#ffffff;text-decoration:none;\
          border-radius:8px;font-weight:600\">{label}</a></p>\n\
          <p class=\"quiet\" style=\"margin:0 0 16px;color:#56616c;font-size:13px;\
