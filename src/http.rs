@@ -5,6 +5,7 @@ mod credentials;
 pub mod documents;
 mod lenient;
 mod native;
+mod pages;
 mod pair;
 mod pin;
 pub mod serve;
@@ -42,6 +43,8 @@ pub struct Door {
     /// In bytes.
     pub max_body: usize,
     pub has_bucket: bool,
+    /// A browser that finds nothing here is told so by a page.
+    pub has_pages: bool,
 }
 
 impl Door {
@@ -105,11 +108,13 @@ fn doors(on: Dialects) -> Vec<Door> {
         stranger: None,
         max_body: MIB,
         has_bucket: true,
+        has_pages: false,
     };
     let open = |prefix, speak: Speak| Door { has_bucket: false, ..plain(prefix, speak) };
+    let pages = pages::prefixes().map(|prefix| open(prefix, native::speak as Speak));
     // A dialect that is switched off keeps its door: what lies behind it is 404 for everybody.
-    vec![
-        plain("/", native::speak),
+    let mut doors = vec![
+        Door { has_pages: true, ..plain("/", native::speak) },
         open("/openapi", native::speak),
         open("/openapi.json", native::speak),
         open("/health", pair::speak),
@@ -128,7 +133,9 @@ fn doors(on: Dialects) -> Vec<Door> {
         plain("/users", pin::speak),
         plain("/auth/signup", signup::speak),
         plain("/dashboard", signup::speak),
-    ]
+    ];
+    doors.extend(pages.map(|door| Door { has_pages: true, ..door }));
+    doors
 }
 
 /// The whole server as one endpoint; `stop` turns true when it was told to stop.
@@ -145,6 +152,9 @@ pub fn routes(
         if dialect == native::DIALECT {
             routes = routes.at("/openapi.json", get(documents::endpoint(text)));
         }
+    }
+    if settings.dialects.native {
+        routes = pages::mount(routes);
     }
     let doors = doors(settings.dialects);
     Shell::new(routes.map_to_response(), core, settings.surroundings, doors, settings.log_access)

@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     Door,
     client::{Facts, Surroundings, may_change_state},
+    pages,
     voice::{Speak, Trouble},
 };
 use crate::domain::{
@@ -154,6 +155,10 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
             && let Err(error) = ask(&self.core, &headers, &facts).await
         {
             return (door.speak)(error.into());
+        }
+        let is_missing = response.status() != StatusCode::METHOD_NOT_ALLOWED;
+        if is_missing && door.has_pages && pages::wants_page(&headers) {
+            return pages::not_found();
         }
         (door.speak)(match response.status() {
             StatusCode::METHOD_NOT_ALLOWED => Trouble::Method,

@@ -18,6 +18,7 @@ mod hostile_stale;
 mod house;
 mod mail_delivery;
 mod mail_letters;
+mod mail_pages;
 mod mail_trouble;
 mod map;
 mod native_api_keys;
