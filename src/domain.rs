@@ -4,6 +4,7 @@
 //! the only SQL), then its deeds.
 
 pub mod accounts;
+mod addresses;
 pub mod api_keys;
 pub mod caller;
 pub mod clock;

@@ -1,6 +1,6 @@
 //! `gatelodge serve`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -20,6 +20,8 @@ use crate::{
 };
 
 const BACKLOG: u32 = 1024;
+/// For the letter that is being handed over when the server is told to stop.
+const LETTER_TIME: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT; requests in flight finish, ten seconds at the most.
 pub async fn run(config: Config) -> Result<(), Failure> {
@@ -33,7 +35,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let (stop, stopped) = watch::channel(false);
     let endpoint = http::routes(core.clone(), house::http_settings(&config), stopped);
     let upkeep = tokio::spawn(core.clone().upkeep(log_line));
-    let mail = tokio::spawn(core.clone().deliver(log_line));
+    let mut mail = tokio::spawn(core.clone().deliver(stop.subscribe(), log_line));
     let journal = tokio::spawn(core.clone().journal_events());
     let updates = match &config.updates.feed_url {
         Some(url) => {
@@ -52,7 +54,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     http::serve::serve(listeners, endpoint, limits, told).await;
     upkeep.abort();
     journal.abort();
-    // Also amid a letter: it is marked, and tried again by the next process.
+    // A letter that is still being handed over then is marked, and the next process tries again.
+    let _ = tokio::time::timeout(LETTER_TIME, &mut mail).await;
     mail.abort();
     if let Some(updates) = updates {
         updates.abort();

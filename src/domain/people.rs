@@ -3,6 +3,7 @@
 use super::{
     Core, Settings, Timestamp,
     accounts::{self, Account, AccountId, Email, NewAccount, Status, Username, check_line},
+    addresses::tell_address_changed,
     caller::Caller,
     error::{Clash, Denied, Error, Field, Reason, Result},
     events::{Event, EventKind},
@@ -13,7 +14,6 @@ use super::{
     secret::{Secret, random_text},
     sessions,
     sign_in::forget_wrong_pins,
-    sign_up::tell_address_changed,
 };
 
 const RESET_LINK_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);

@@ -16,6 +16,8 @@ use super::{
 
 /// Networks that are remembered for one account; the longest unseen go first.
 const MAX_PER_ACCOUNT: u32 = 100;
+/// What of a user agent stands in a letter, in characters: whoever signs in writes it.
+const SHOWN_DEVICE: usize = 100;
 /// A network that nobody signed in from for so long is new again.
 pub(super) const KEPT: Duration = Duration::from_secs(180 * 24 * 3600);
 
@@ -85,7 +87,7 @@ pub(super) fn arrived(
     let details = vec![
         ("at", now.minute_text()),
         ("place", address.to_string()),
-        ("device", origin.user_agent_text()),
+        ("device", origin.user_agent_text().chars().take(SHOWN_DEVICE).collect()),
     ];
     letters::tell(transaction, settings, (Purpose::NewSignIn, details), account, now)
 }

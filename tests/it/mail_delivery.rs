@@ -137,7 +137,8 @@ async fn the_worker_sends_at_once_after_a_deed_and_when_a_letter_is_due_again() 
     let grey = Whim::Say("451 4.7.1 come back later");
     let server = SmtpServer::start(Nature::moody("RCPT", grey, 1));
     let house = house_with(&server).await;
-    let worker = tokio::spawn(house.core.clone().deliver(|_| {}));
+    let (_stop, stopped) = tokio::sync::watch::channel(false);
+    let worker = tokio::spawn(house.core.clone().deliver(stopped, |_| {}));
     bob_forgets(&house).await;
     let heard = || server.heard().iter().any(|line| line.starts_with("RCPT"));
     while !heard() {
@@ -210,6 +211,21 @@ fn a_letter_that_was_sent_is_not_sent_again_after_kill_9() {
     let ids: Vec<_> = server.letters().iter().map(|letter| letter.header("Message-ID")).collect();
     assert_eq!(ids.len(), 2);
     assert_ne!(ids[0], ids[1], "each was sent once");
+}
+
+#[test]
+fn a_letter_in_hand_is_finished_when_the_server_is_told_to_stop() {
+    let home = tempfile::tempdir().expect("a folder");
+    let server = SmtpServer::start(Nature::moody("TAKEN", Whim::Think, 1));
+    let house = started(home.path(), &server);
+    ann_moves_in(&house);
+    ann_forgets(&house);
+    server.wait_for(1);
+    let (ended_well, log) = house.terminate();
+    assert!(ended_well, "{log}");
+    let house = started(home.path(), &server);
+    assert_eq!(letters_of(&house, "?status=sent").len(), 1);
+    assert_eq!(server.letters().len(), 1);
 }
 
 #[test]

@@ -186,7 +186,11 @@ async fn a_sign_in_from_a_new_place_is_told_and_the_first_never_is() {
     assert_eq!(letter.subject(), "New sign-in to your account at Gatelodge");
     says(&letter, &["when: 2026-01-01 00:00 UTC\nfrom: 2001:db8:1::7\nwith: Reader/1"]);
     assert!(letter.html().contains("Reader/1 &lt;script&gt;"), "{}", letter.html());
-    assert!(letter.html().contains("<a href=\"https://gate.example.org\">"), "{}", letter.html());
+    assert!(
+        letter.html().contains("<a href=\"https://gate.example.org/reset\">"),
+        "{}",
+        letter.html()
+    );
 }
 
 #[tokio::test]
@@ -281,7 +285,7 @@ async fn a_display_name_makes_neither_headers_nor_markup() {
         "\"Eve\" <thief@example.net>, x",
         "Zoë Größe 木 \u{202e}gnp.exe",
         "=?utf-8?Q?Eve=0D=0ABcc:_thief@example.net?=",
-        "{link} {home} {body}",
+        "{link} {reset_page} {body}",
     ];
     for (number, name) in names.iter().enumerate() {
         // What no door takes may still stand in an old database.

@@ -141,7 +141,8 @@ async fn a_whole_conversation_is_bounded_however_slowly_it_goes() {
 async fn requests_are_answered_while_a_server_hangs() {
     let server = SmtpServer::start(Nature::moody("CONNECT", Whim::Hang, 99));
     let house = house_with(&server).await;
-    let worker = tokio::spawn(house.core.clone().deliver(|_| {}));
+    let (_stop, stopped) = tokio::sync::watch::channel(false);
+    let worker = tokio::spawn(house.core.clone().deliver(stopped, |_| {}));
     bob_forgets(&house).await;
     bob_forgets(&house).await;
     house.login("bob").await;

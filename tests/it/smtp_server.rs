@@ -40,6 +40,8 @@ pub enum Whim {
     Say(&'static str),
     /// Answers this, with the last line that it heard behind.
     Echo(&'static str),
+    /// Answers as it should, after a while.
+    Think,
     /// Says nothing more and keeps the connection.
     Hang,
     /// Hangs up.
@@ -375,10 +377,14 @@ impl Clerk {
             None => say(stream, answer).await?,
             Some(Whim::Say(text)) => say(stream, text).await?,
             Some(Whim::Echo(text)) => say(stream, &format!("{text} {heard}")).await?,
+            Some(Whim::Think) => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                say(stream, answer).await?;
+            }
             Some(Whim::Hang) => hang(stream).await,
             Some(Whim::Die) => return None,
         }
-        Some(whim.is_none())
+        Some(matches!(whim, None | Some(Whim::Think)))
     }
 
     async fn login<S: AsyncRead + AsyncWrite + Unpin>(

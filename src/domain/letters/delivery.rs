@@ -9,6 +9,7 @@ use mail_send::mail_builder::{
     mime::MimePart,
 };
 use rusqlite::{OptionalExtension, Row, params};
+use tokio::sync::watch;
 
 use super::{DAY, HOUR, LetterStatus, Purpose, words};
 use crate::domain::{
@@ -27,6 +28,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// What one look into the outbox brought about.
 #[derive(Clone, Debug, Default)]
 pub struct Round {
+    /// How many the server took.
     pub sent: usize,
     /// Each for the log: which letter, and what went wrong. Holds no secret and no address.
     pub troubles: Vec<String>,
@@ -89,8 +91,13 @@ fn taken_from_row(row: &Row<'_>) -> rusqlite::Result<TakenRow> {
 // Deeds
 
 impl Core {
-    /// Hands letters over until the process ends: at once after a deed, and when one is due again.
-    pub async fn deliver(self, tell: impl Fn(&str) + Send + 'static) {
+    /// Hands letters over until `stop` turns true: at once after a deed, and when one is due again.
+    /// The letter in hand is finished, since what was cut short would have to go again.
+    pub async fn deliver(
+        self,
+        mut stop: watch::Receiver<bool>,
+        tell: impl Fn(&str) + Send + 'static,
+    ) {
         if self.settings.mail.is_none() {
             return;
         }
@@ -98,25 +105,22 @@ impl Core {
         if let Err(error) = self.outbox_resume().await {
             tell(&format!("mail: {error}"));
         }
-        loop {
+        while !*stop.borrow() {
             bell.borrow_and_update();
-            let round = self.deliver_due().await.unwrap_or_else(|error| Round {
-                troubles: vec![error.to_string()],
-                wait: Some(PAUSE),
-                paused: true,
-                ..Round::default()
-            });
+            let round =
+                self.deliver_while(|| !*stop.borrow()).await.unwrap_or_else(|error| Round {
+                    troubles: vec![error.to_string()],
+                    wait: Some(PAUSE),
+                    paused: true,
+                    ..Round::default()
+                });
             for trouble in &round.troubles {
                 tell(&format!("mail: {trouble}"));
             }
-            let wait = tokio::time::sleep(round.wait.unwrap_or(HOUR).min(HOUR));
-            if round.paused {
-                wait.await;
-                continue;
-            }
             tokio::select! {
-                () = wait => {}
-                _ = bell.changed() => {}
+                () = tokio::time::sleep(round.wait.unwrap_or(HOUR).min(HOUR)) => {}
+                _ = bell.changed(), if !round.paused => {}
+                told = stop.changed() => if told.is_err() { return },
             }
         }
     }
@@ -151,13 +155,24 @@ impl Core {
     /// # Errors
     /// [`Error::Storage`] or [`Error::Internal`]; what goes wrong with the server is in the round.
     pub async fn deliver_due(&self) -> Result<Round> {
+        self.deliver_while(|| true).await
+    }
+
+    async fn deliver_while(&self, goes_on: impl Fn() -> bool) -> Result<Round> {
         let mut round = Round::default();
         let Some(mail) = &self.settings.mail else { return Ok(round) };
-        while let Some(letter) = self.letter_take().await? {
+        while goes_on()
+            && let Some(letter) = self.letter_take().await?
+        {
             let sealed = seal(mail, &self.settings, &letter);
             match smtp::hand_over(mail, &sealed).await {
                 Ok(()) => {
-                    self.letter_sent(letter.id).await?;
+                    // Nothing else goes out before this is noted, however long the disk is full:
+                    // a letter that is not noted would go again.
+                    while let Err(error) = self.letter_sent(letter.id).await {
+                        round.troubles.push(format!("letter {} is sent: {error}", letter.id));
+                        tokio::time::sleep(PAUSE).await;
+                    }
                     round.sent += 1;
                 }
                 Err(error) => {
@@ -350,9 +365,11 @@ fn facts(mail: &MailSettings, settings: &Settings, letter: &Taken) -> words::Fac
         .filter(|account| account.email_verified && !account.display_name.is_empty())
         .map_or(username, |account| account.display_name.as_str());
     let until = letter.expires_at.minute_text();
+    let base = settings.link_base.as_deref().unwrap_or_default();
+    let reset_page = format!("{base}/{}", Purpose::ResetPassword.page());
     let known = [
         ("house", mail.from_name.as_str()),
-        ("home", settings.link_base.as_deref().unwrap_or_default()),
+        ("reset_page", &reset_page),
         ("email", &letter.recipient),
         ("username", username),
         ("name", name),

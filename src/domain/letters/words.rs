@@ -90,8 +90,9 @@ pub(super) fn compose(language: Language, purpose: Purpose, facts: &Facts) -> Co
             "{link}" => fill(language, &button(label), facts, escape),
             _ => {
                 let joined = plain.replace("\r\n", "<br>\n");
-                // The home page is a link in HTML; elsewhere nothing that was filled in is.
-                let joined = joined.replace("{home}", "<a href=\"{home}\">{home}</a>");
+                // Our own page is a link in HTML; nothing else that was filled in is.
+                let link = "<a href=\"{reset_page}\">{reset_page}</a>";
+                let joined = joined.replace("{reset_page}", link);
                 let filled = fill(language, &joined, facts, escape);
                 format!("<p style=\"margin:0 0 16px\">{filled}</p>\n")
             }
@@ -176,7 +177,7 @@ mod tests {
 
     const NAMES: [&str; 14] = [
         "house",
-        "home",
+        "reset_page",
         "name",
         "username",
         "email",
