@@ -143,6 +143,11 @@ settings! {
     default_role: String = "developer", Rule::Word(64, "-_");
     /// The page that takes over after a sign-in with Google. Not set: the built-in pages.
     frontend_url: Option<String> = "", Rule::Link;
+    [gpodder: Gpodder]
+    /// How long a podcast client stays signed in.
+    session_days: u32 = "365", Rule::Whole(1, 3650, "days");
+    /// Asks hosts of subscribed podcasts over https whether they serve the same podcast there.
+    probe_https: bool = "false", Rule::Flag;
     [log: Log]
     /// Writes one line per request to stderr.
     access: bool = "true", Rule::Flag;

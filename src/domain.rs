@@ -6,6 +6,7 @@
 pub mod accounts;
 mod addresses;
 pub mod api_keys;
+pub mod basic_session;
 pub mod caller;
 pub mod clock;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod passwords;
 pub mod people;
 pub mod permissions;
 mod places;
+pub mod podcasts;
 pub mod profile;
 pub mod secret;
 pub mod sessions;
@@ -42,6 +44,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use quick_cache::sync::Cache;
 use rusqlite::{Transaction, params};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -124,6 +127,8 @@ pub struct House {
     /// Of this process only: what it keys is never written.
     basic_key: Zeroizing<[u8; 32]>,
     pin_turns: Vec<tokio::sync::Mutex<()>>,
+    basic_turn: tokio::sync::Mutex<()>,
+    basic_given: Cache<basic_session::Place, basic_session::Given>,
     setup_token: Mutex<Option<TokenDigest>>,
     later: Arc<Semaphore>,
     started: Duration,
@@ -222,6 +227,8 @@ impl Core {
             pin_key: master.derive(&["pin"]),
             basic_key: Zeroizing::new(random_bytes()),
             pin_turns: (0..PIN_TURNS).map(|_| tokio::sync::Mutex::default()).collect(),
+            basic_turn: tokio::sync::Mutex::default(),
+            basic_given: Cache::new(basic_session::REMEMBERED),
             setup_token: Mutex::default(),
             later: Arc::new(Semaphore::new(LATER)),
             started: clock.ticks(),

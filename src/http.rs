@@ -3,11 +3,13 @@
 pub mod client;
 mod credentials;
 pub mod documents;
+mod gpodder;
 mod lenient;
 mod native;
 mod pages;
 mod pair;
 mod pin;
+mod serial;
 pub mod serve;
 mod shell;
 mod signup;
@@ -15,31 +17,43 @@ mod visitor;
 mod voice;
 
 use futures_util::{FutureExt, future::BoxFuture};
-use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get, http::HeaderMap};
-use poem_openapi::{OpenApi, OpenApiService, payload::Json};
+use poem::{Endpoint, IntoEndpoint, Response, http::HeaderMap};
+use poem_openapi::{
+    ApiResponse, OpenApi, OpenApiService,
+    param::Path,
+    payload::{Binary, Json},
+};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use self::{
-    client::{Facts, Surroundings},
+    client::{Browser, Facts, Surroundings},
+    native::NativeError,
     shell::Shell,
     voice::{Maybe, Speak, Voice},
 };
-use crate::domain::{Core, error::Error};
+use crate::domain::{
+    Core,
+    error::{Error, Noun},
+};
 
 pub use shell::log_line;
 
 /// Finds out whether somebody is signed in, for paths that no operation has.
-type Stranger = for<'a> fn(&'a Core, &'a HeaderMap, &'a Facts) -> BoxFuture<'a, Result<(), Error>>;
+type Stranger = for<'a> fn(&'a HeaderMap, &'a Facts) -> BoxFuture<'a, Result<(), Error>>;
+
+/// What is done before a good answer goes out.
+type Farewell = for<'a> fn(&'a Facts) -> BoxFuture<'a, ()>;
 
 /// Which paths belong to a dialect, and how it speaks where no operation does.
 pub struct Door {
     pub prefix: &'static str,
     pub speak: Speak,
     /// Adds the challenge to a 401.
-    pub challenge: fn(&HeaderMap, &mut Response),
+    pub challenge: fn(Browser, &mut Response),
     /// `None`: an unknown path is a 404 for everybody.
     pub stranger: Option<Stranger>,
+    pub farewell: Option<Farewell>,
     /// In bytes.
     pub max_body: usize,
     pub has_bucket: bool,
@@ -63,11 +77,12 @@ pub struct Dialects {
     pub pin: bool,
     pub pair: bool,
     pub signup: bool,
+    pub gpodder: bool,
 }
 
 impl Default for Dialects {
     fn default() -> Self {
-        Self { native: true, pin: true, pair: true, signup: true }
+        Self { native: true, pin: true, pair: true, signup: true, gpodder: true }
     }
 }
 
@@ -82,22 +97,27 @@ pub struct HttpSettings {
 
 const MIB: usize = 1024 * 1024;
 
-fn no_challenge(_: &HeaderMap, _: &mut Response) {}
+fn no_challenge(_: Browser, _: &mut Response) {}
 
 fn is_known_to_native<'a>(
-    core: &'a Core,
     headers: &'a HeaderMap,
     facts: &'a Facts,
 ) -> BoxFuture<'a, Result<(), Error>> {
-    native::caller(core, headers, facts).map(|found| found.map(|_| ())).boxed()
+    native::caller(headers, facts).map(|found| found.map(|_| ())).boxed()
 }
 
 fn is_known_to_pair<'a>(
-    core: &'a Core,
     headers: &'a HeaderMap,
     facts: &'a Facts,
 ) -> BoxFuture<'a, Result<(), Error>> {
-    pair::caller(core, headers, facts).map(|found| found.map(|_| ())).boxed()
+    pair::caller(headers, facts).map(|found| found.map(|_| ())).boxed()
+}
+
+fn is_known_to_gpodder<'a>(
+    headers: &'a HeaderMap,
+    facts: &'a Facts,
+) -> BoxFuture<'a, Result<(), Error>> {
+    gpodder::caller(headers, facts).map(|found| found.map(|_| ())).boxed()
 }
 
 fn doors(on: Dialects) -> Vec<Door> {
@@ -106,12 +126,20 @@ fn doors(on: Dialects) -> Vec<Door> {
         speak,
         challenge: no_challenge,
         stranger: None,
+        farewell: None,
         max_body: MIB,
         has_bucket: true,
         has_pages: false,
     };
     let open = |prefix, speak: Speak| Door { has_bucket: false, ..plain(prefix, speak) };
     let pages = pages::prefixes().map(|prefix| open(prefix, native::speak as Speak));
+    let podcasts = |prefix, max_body| Door {
+        challenge: gpodder::challenge,
+        stranger: on.gpodder.then_some(is_known_to_gpodder as Stranger),
+        farewell: Some(gpodder::farewell),
+        max_body,
+        ..plain(prefix, gpodder::speak)
+    };
     // A dialect that is switched off keeps its door: what lies behind it is 404 for everybody.
     let mut doors = vec![
         Door { has_pages: true, ..plain("/", native::speak) },
@@ -129,6 +157,9 @@ fn doors(on: Dialects) -> Vec<Door> {
             stranger: on.pair.then_some(is_known_to_pair as Stranger),
             ..plain("/api", pair::speak)
         },
+        podcasts("/api/2", MIB),
+        podcasts("/api/2/episodes", 8 * MIB),
+        Door { stranger: None, ..podcasts("/subscriptions", 8 * MIB) },
         plain("/auth", pin::speak),
         plain("/users", pin::speak),
         plain("/auth/signup", signup::speak),
@@ -145,19 +176,9 @@ pub fn routes(
     stop: watch::Receiver<bool>,
 ) -> impl Endpoint<Output = Response> + 'static {
     let operations = operations(&core, settings.dialects, stop);
-    let mut routes =
-        Route::new().nest_no_strip("/", OpenApiService::new(operations, "", "").into_endpoint());
-    for (dialect, text) in documents::DOCUMENTS {
-        routes = routes.at(format!("/openapi/{dialect}.json"), get(documents::endpoint(text)));
-        if dialect == native::DIALECT {
-            routes = routes.at("/openapi.json", get(documents::endpoint(text)));
-        }
-    }
-    if settings.dialects.native {
-        routes = pages::mount(routes);
-    }
+    let routes = OpenApiService::new(operations, "", "").into_endpoint();
     let doors = doors(settings.dialects);
-    Shell::new(routes.map_to_response(), core, settings.surroundings, doors, settings.log_access)
+    Shell::new(routes, core, settings.surroundings, doors, settings.log_access)
 }
 
 /// The operations of all dialects whose doors are open. The health check always is.
@@ -166,12 +187,14 @@ fn operations(core: &Core, on: Dialects, stop: watch::Receiver<bool>) -> impl Op
     let pin = on.pin.then(|| Voice(pin::apis(core), pin::speak));
     let pair = on.pair.then(|| Voice(pair::apis(core, stop), pair::speak));
     let signup = on.signup.then(|| Voice(signup::apis(core), signup::speak));
+    let gpodder = on.gpodder.then(|| Voice(gpodder::apis(core), gpodder::speak));
     let login = (on.pin || on.signup).then(|| {
         let login = pin::LoginApi { core: core.clone(), pin: on.pin, email: on.signup };
         Voice(login, pin::speak)
     });
     let health = Voice(pair::health(core), pair::speak);
-    (Front, Maybe(native), Maybe(pin), Maybe(pair), Maybe(signup), Maybe(login), health)
+    let five = (Maybe(native), Maybe(pin), Maybe(pair), Maybe(signup), Maybe(gpodder));
+    (Front, Maybe(on.native.then_some(pages::Pages)), five, Maybe(login), health)
 }
 
 struct Front;
@@ -186,6 +209,31 @@ impl Front {
             "version": env!("CARGO_PKG_VERSION"),
             "documents": "/openapi.json",
         }))
+    }
+
+    #[oai(path = "/openapi.json", method = "get", hidden)]
+    async fn document(&self) -> Result<Document, NativeError> {
+        Document::of(native::DIALECT)
+    }
+
+    #[oai(path = "/openapi/:file", method = "get", hidden)]
+    async fn document_of(&self, file: Path<String>) -> Result<Document, NativeError> {
+        Document::of(file.0.strip_suffix(".json").unwrap_or_default())
+    }
+}
+
+/// One committed document.
+#[derive(ApiResponse)]
+enum Document {
+    #[oai(status = 200, content_type = "application/json")]
+    Found(Binary<&'static str>, #[oai(header = "Cache-Control")] String),
+}
+
+impl Document {
+    fn of(dialect: &str) -> Result<Self, NativeError> {
+        let found = documents::DOCUMENTS.into_iter().find(|(name, _)| *name == dialect);
+        let (_, text) = found.ok_or(Error::NotFound(Noun::Page))?;
+        Ok(Self::Found(Binary(text), "no-cache".to_owned()))
     }
 }
 

@@ -50,6 +50,7 @@ pub fn settings(folder: &Path) -> Settings {
             pair_access: day,
             pair_refresh: day * 7,
             signup_token: day,
+            gpodder_cookie: day * 365,
         },
         api_key_prefix: "lodge".to_owned(),
         link_base: None,

@@ -93,6 +93,7 @@ pub fn settings(config: &Config) -> Settings {
             pair_access: config.pair.access_expiry,
             pair_refresh: DAY * config.pair.refresh_days,
             signup_token: MINUTE * config.signup.token_minutes,
+            gpodder_cookie: DAY * config.gpodder.session_days,
         },
         api_key_prefix: config.api_keys.prefix.clone(),
         link_base: link_base.or_else(|| config.server.public_url.clone()),
@@ -169,6 +170,7 @@ pub fn http_settings(config: &Config) -> HttpSettings {
             pin: config.dialects.pin,
             pair: config.dialects.pair,
             signup: config.dialects.signup,
+            gpodder: config.dialects.gpodder,
         },
         log_access: config.log.access,
     }

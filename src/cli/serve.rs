@@ -6,6 +6,7 @@ use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
     sync::watch,
+    time::timeout,
 };
 
 use super::{Failure, house, trouble};
@@ -22,6 +23,8 @@ use crate::{
 const BACKLOG: u32 = 1024;
 /// For the letter that is being handed over when the server is told to stop.
 const LETTER_TIME: Duration = Duration::from_secs(5);
+/// How long streams may take to say goodbye.
+const STREAMS_END: Duration = Duration::from_secs(2);
 
 /// Serves until SIGTERM or SIGINT; requests in flight finish, ten seconds at the most.
 pub async fn run(config: Config) -> Result<(), Failure> {
@@ -45,17 +48,19 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         None => None,
     };
     greet(&config, &core, &listeners).await?;
-    let told = async move {
+    let told = async {
         told_to_stop().await;
         log_line("stopping: requests in flight finish");
         let _ = stop.send(true);
     };
     let limits = http::serve::Limits::connections(config.server.max_connections);
     http::serve::serve(listeners, endpoint, limits, told).await;
+    // Streams have left their connections behind; they say that they close.
+    let _ = timeout(STREAMS_END, stop.closed()).await;
     upkeep.abort();
     journal.abort();
     // A letter that is still being handed over then is marked, and the next process tries again.
-    let _ = tokio::time::timeout(LETTER_TIME, &mut mail).await;
+    let _ = timeout(LETTER_TIME, &mut mail).await;
     mail.abort();
     if let Some(updates) = updates {
         updates.abort();

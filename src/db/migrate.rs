@@ -14,7 +14,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_sessions.sql"),
     include_str!("migrations/0003_letters.sql"),
     include_str!("migrations/0004_events.sql"),
-    include_str!("migrations/0005_mail.sql"),
+    include_str!("migrations/0005_podcasts.sql"),
+    include_str!("migrations/0006_mail.sql"),
 ];
 
 /// The schema version that this binary speaks.

@@ -322,6 +322,7 @@ impl Core {
                 Ok(key)
             })
             .await?;
+        self.known.forget(key.account);
         Ok((key, plain))
     }
 

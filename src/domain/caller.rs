@@ -200,6 +200,11 @@ impl Caller {
         }
     }
 
+    /// Whether a password came with the request itself.
+    pub fn is_by_password(&self) -> bool {
+        matches!(&self.who, Who::Account(_, Via::Basic))
+    }
+
     /// Passwords, PINs, addresses, keys and sessions are for people (wire rule 18).
     ///
     /// # Errors
@@ -333,7 +338,7 @@ impl Core {
 
     /// Remembered or read, a session ends by the clock: a token that was made in its last moments
     /// does not outlive it.
-    async fn live_session(&self, key: SessionKey) -> Result<Option<Arc<LiveSession>>> {
+    pub(super) async fn live_session(&self, key: SessionKey) -> Result<Option<Arc<LiveSession>>> {
         let now = self.clock.now();
         if let Some(session) = self.known.session(key) {
             return Ok((now < session.expires_at).then_some(session));

@@ -97,6 +97,7 @@ pub enum Noun {
     Identity,
     OneTimeToken,
     Page,
+    Device,
 }
 
 /// The input that an error speaks of.
@@ -118,6 +119,18 @@ pub enum Field {
     Uses,
     Invitation,
     Page,
+    Device,
+    DeviceType,
+    Podcast,
+    Episode,
+    Guid,
+    Action,
+    Actions,
+    Timestamp,
+    Position,
+    Subscriptions,
+    Opml,
+    SyncGroup,
 }
 
 /// What is wrong with an input.
@@ -216,6 +229,7 @@ impl fmt::Display for Noun {
             Self::Identity => "linked identity",
             Self::OneTimeToken => "link",
             Self::Page => "page",
+            Self::Device => "device",
         })
     }
 }
@@ -240,6 +254,18 @@ impl Field {
             Self::Uses => "uses",
             Self::Invitation => "invitation",
             Self::Page => "page",
+            Self::Device => "device",
+            Self::DeviceType => "type",
+            Self::Podcast => "podcast",
+            Self::Episode => "episode",
+            Self::Guid => "guid",
+            Self::Action => "action",
+            Self::Actions => "actions",
+            Self::Timestamp => "timestamp",
+            Self::Position => "position",
+            Self::Subscriptions => "subscriptions",
+            Self::Opml => "opml",
+            Self::SyncGroup => "synchronize",
         }
     }
 }

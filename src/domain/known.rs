@@ -19,6 +19,7 @@ use super::{
     Timestamp,
     accounts::{Account, AccountId},
     api_keys::ApiKey,
+    profile::Overview,
     secret::TokenDigest,
     sessions::SessionId,
 };
@@ -27,6 +28,8 @@ const SESSIONS: usize = 4096;
 const ACCOUNTS: usize = 2048;
 const KEYS: usize = 1024;
 const BASIC: usize = 1024;
+/// An overview holds a hundred sessions at the most, some 30 KB.
+const OVERVIEWS: usize = 64;
 const SHARDS: usize = 256;
 const TOUCHED: usize = 4096;
 
@@ -90,6 +93,7 @@ pub struct Known {
     accounts: Cache<AccountId, Stamped<Account>>,
     keys: Cache<TokenDigest, Stamped<ApiKey>>,
     basic: Cache<[u8; 32], RightBasic>,
+    overviews: Cache<AccountId, Stamped<Overview>>,
     moved: AtomicU64,
     all: AtomicU64,
     shards: Box<[AtomicU64]>,
@@ -103,6 +107,7 @@ impl Default for Known {
             accounts: Cache::new(ACCOUNTS),
             keys: Cache::new(KEYS),
             basic: Cache::new(BASIC),
+            overviews: Cache::new(OVERVIEWS),
             moved: AtomicU64::new(0),
             all: AtomicU64::new(0),
             shards: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
@@ -183,6 +188,16 @@ impl Known {
     pub fn keep_key(&self, watch: Watch, digest: TokenDigest, key: &Arc<ApiKey>) {
         if let Some(entry) = self.stamped(watch, key.account, key) {
             self.keys.insert(digest, entry);
+        }
+    }
+
+    pub fn overview(&self, id: AccountId) -> Option<Arc<Overview>> {
+        self.fresh(self.overviews.get(&id)?)
+    }
+
+    pub fn keep_overview(&self, watch: Watch, id: AccountId, overview: &Arc<Overview>) {
+        if let Some(entry) = self.stamped(watch, id, overview) {
+            self.overviews.insert(id, entry);
         }
     }
 

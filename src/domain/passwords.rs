@@ -72,6 +72,8 @@ impl PasswordRule {
     pub const PAIR: Self = Self { min: 8, refuse_common: false, digit_and_special: true };
     /// Sign-up: six characters (seed 003).
     pub const SIGNUP: Self = Self { min: 6, refuse_common: false, digit_and_special: false };
+    /// Gpodder: eight characters.
+    pub const GPODDER: Self = Self { min: 8, refuse_common: false, digit_and_special: false };
 
     /// Checks a password that somebody wants to have; `at_least` is `auth.password_min_length`.
     ///

@@ -1,6 +1,6 @@
 //! What may be done, and which role may do it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use uuid::Uuid;
@@ -351,9 +351,24 @@ impl Core {
     }
 }
 
-/// A stable id for a permission or a role, for clients that want one (seed 001): a UUID of
-/// version 8 (RFC 9562) that follows from the name.
-pub fn stable_id(kind: &str, name: &str) -> Uuid {
+/// A stable id for a role, for clients that want one (seed 001).
+pub fn role_id(name: &str) -> Uuid {
+    stable_id("role", name)
+}
+
+/// A stable id for a permission (seed 001). Those of ours are made once: they are in many answers.
+pub fn permission_id(name: &str) -> Uuid {
+    static OURS: LazyLock<[Uuid; BUILT_IN.len()]> =
+        LazyLock::new(|| BUILT_IN.map(|name| stable_id(PERMISSION, name)));
+    const PERMISSION: &str = "permission";
+    match BUILT_IN.iter().position(|ours| *ours == name) {
+        Some(place) => OURS[place],
+        None => stable_id(PERMISSION, name),
+    }
+}
+
+/// A UUID of version 8 (RFC 9562) that follows from the name.
+fn stable_id(kind: &str, name: &str) -> Uuid {
     let digest = sha256(format!("{kind}\0{name}").as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);

@@ -1,6 +1,6 @@
 //! What people do with their own account.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
@@ -32,6 +32,9 @@ pub struct Identity {
     pub last_used_at: Option<Timestamp>,
 }
 
+/// Nothing in an overview is older: uses of sessions are noted without a deed.
+const OVERVIEW_KEPT: Duration = Duration::from_secs(10);
+
 /// What somebody has besides their account.
 #[derive(Clone, Debug)]
 pub struct Overview {
@@ -41,6 +44,7 @@ pub struct Overview {
     pub api_keys: u64,
     /// Ten at the most, newest first.
     pub last_sign_ins: Vec<WrittenEvent>,
+    read_at: Timestamp,
 }
 
 // Rows
@@ -94,18 +98,25 @@ fn put_password(
 
 impl Core {
     /// What the caller has here, all of one moment.
-    pub async fn overview(&self, caller: &Caller) -> Result<Overview> {
+    pub async fn overview(&self, caller: &Caller) -> Result<Arc<Overview>> {
         caller.must_not_be_key()?;
         let (id, now) = (caller.account()?.id, self.clock.now());
-        self.db
-            .read(move |connection| {
-                Ok(Overview {
-                    sessions: sessions::live_of(connection, id, now)?,
-                    api_keys: api_keys::count_of(connection, id)?,
-                    last_sign_ins: events::sign_ins_of(connection, id)?,
-                })
+        let known = self.known.overview(id);
+        if let Some(known) = known.filter(|known| now < known.read_at.plus(OVERVIEW_KEPT)) {
+            return Ok(known);
+        }
+        let watch = self.known.watch();
+        let read = self.db.read(move |connection| {
+            Ok::<_, Error>(Overview {
+                sessions: sessions::live_of(connection, id, now)?,
+                api_keys: api_keys::count_of(connection, id)?,
+                last_sign_ins: events::sign_ins_of(connection, id)?,
+                read_at: now,
             })
-            .await
+        });
+        let overview = Arc::new(read.await?);
+        self.known.keep_overview(watch, id, &overview);
+        Ok(overview)
     }
 
     /// Changes the name that people see.

@@ -75,6 +75,8 @@ pub enum Carrier {
     PairTokens,
     /// Sign-up: one token of half an hour (seed 003).
     SignupToken,
+    /// Gpodder: the cookie of a podcast client (seed 004).
+    GpodderCookie,
 }
 
 impl Carrier {
@@ -86,13 +88,14 @@ impl Carrier {
             Self::PinCookies => "pin",
             Self::PairTokens => "pair",
             Self::SignupToken => "signup",
+            Self::GpodderCookie => "gpodder",
         }
     }
 
     const fn access(self) -> Option<TokenKind> {
         match self {
             Self::NativeTokens => Some(TokenKind::NativeAccess),
-            Self::PagesCookie => None,
+            Self::PagesCookie | Self::GpodderCookie => None,
             Self::PinCookies => Some(TokenKind::PinAccess),
             Self::PairTokens => Some(TokenKind::PairAccess),
             Self::SignupToken => Some(TokenKind::SignupAccess),
@@ -104,12 +107,12 @@ impl Carrier {
             Self::NativeTokens => Some(TokenKind::NativeRefresh),
             Self::PinCookies => Some(TokenKind::PinRefresh),
             Self::PairTokens => Some(TokenKind::PairRefresh),
-            Self::PagesCookie | Self::SignupToken => None,
+            Self::PagesCookie | Self::SignupToken | Self::GpodderCookie => None,
         }
     }
 
     const fn has_cookie(self) -> bool {
-        matches!(self, Self::PagesCookie)
+        matches!(self, Self::PagesCookie | Self::GpodderCookie)
     }
 }
 
@@ -128,6 +131,8 @@ pub struct Lives {
     pub pair_refresh: Duration,
     /// `signup.token_minutes`.
     pub signup_token: Duration,
+    /// `gpodder.session_days`.
+    pub gpodder_cookie: Duration,
 }
 
 impl Lives {
@@ -138,6 +143,7 @@ impl Lives {
             Carrier::PinCookies => self.pin_access,
             Carrier::PairTokens => self.pair_access,
             Carrier::SignupToken => self.signup_token,
+            Carrier::GpodderCookie => self.gpodder_cookie,
         }
     }
 
@@ -146,7 +152,7 @@ impl Lives {
             Carrier::NativeTokens => self.native_refresh,
             Carrier::PinCookies => self.pin_refresh,
             Carrier::PairTokens => self.pair_refresh,
-            Carrier::PagesCookie | Carrier::SignupToken => Duration::ZERO,
+            Carrier::PagesCookie | Carrier::SignupToken | Carrier::GpodderCookie => Duration::ZERO,
         }
     }
 

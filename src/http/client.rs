@@ -2,21 +2,40 @@
 
 use std::{
     net::{IpAddr, Ipv6Addr},
-    sync::OnceLock,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use ipnet::IpNet;
 use poem::{
     Addr, Request,
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, HeaderName, Method, header},
 };
 
-use crate::domain::{caller::Origin, secret::Secret};
+use crate::domain::{
+    Core,
+    caller::{Caller, Origin},
+    secret::Secret,
+};
 
 /// Headers by which proxies tell of the client. From a peer that is not trusted they change
 /// nothing but suspicion.
-const FORWARDING: [&str; 5] =
-    ["x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "x-forwarded-proto"];
+const FORWARDING: [HeaderName; 5] = [
+    X_FORWARDED_FOR,
+    header::FORWARDED,
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-forwarded-host"),
+    X_FORWARDED_PROTO,
+];
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const SETUP_TOKEN: HeaderName = HeaderName::from_static("x-setup-token");
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FETCH: [HeaderName; 3] = [
+    FETCH_SITE,
+    HeaderName::from_static("sec-fetch-dest"),
+    HeaderName::from_static("sec-fetch-user"),
+];
 
 /// What of the configuration decides whom to believe.
 #[derive(Clone, Debug, Default)]
@@ -28,26 +47,59 @@ pub struct Surroundings {
     pub allowed_origins: Vec<String>,
 }
 
+/// What a request says about the program that sends it; decides whether a challenge would open
+/// a window.
+#[derive(Clone, Copy, Debug)]
+pub struct Browser {
+    /// It takes HTML, or tells how it fetches.
+    pub is_browser: bool,
+    /// `Sec-Fetch-Mode: cors`: a page asks.
+    pub by_page: bool,
+}
+
+impl Browser {
+    fn of(headers: &HeaderMap) -> Self {
+        let mode = headers.get(FETCH_MODE);
+        let fetches = mode.is_some() || FETCH.iter().any(|name| headers.contains_key(name));
+        let takes_html = || text(headers, header::ACCEPT).is_some_and(|a| a.contains("text/html"));
+        Self {
+            is_browser: fetches || takes_html(),
+            by_page: mode.is_some_and(|mode| mode == "cors"),
+        }
+    }
+}
+
 /// What the shell found out about one request; it lies in the request's extensions.
-#[derive(Debug)]
 pub struct Facts {
+    pub core: Core,
+    pub surroundings: Arc<Surroundings>,
     pub request_id: String,
     pub origin: Origin,
     /// The client came by https, or a trusted proxy says so.
     pub secure: bool,
     /// The name of the account that asks, for the access log; set by whoever finds out.
     pub user: OnceLock<String>,
+    pub browser: Browser,
+    /// Whoever was let in by a password in a dialect that gives such a client a cookie.
+    pub by_password: OnceLock<Caller>,
+    /// `Set-Cookie` lines beside the one that an operation can name.
+    cookies: Mutex<Vec<String>>,
 }
 
 impl Facts {
-    pub fn of(request: &Request, surroundings: &Surroundings, request_id: String) -> Self {
+    pub fn of(
+        request: &Request,
+        core: &Core,
+        surroundings: &Arc<Surroundings>,
+        request_id: String,
+    ) -> Self {
         let peer = match request.remote_addr().0 {
             Addr::SocketAddr(address) => Some(address.ip().to_canonical()),
             _ => None,
         };
         let trusted = peer.is_some_and(|peer| within(&surroundings.trusted_proxies, peer));
         let headers = request.headers();
-        let forwarded = FORWARDING.iter().any(|name| headers.contains_key(*name));
+        let forwarded = FORWARDING.iter().any(|name| headers.contains_key(name));
         let address = match (peer, trusted) {
             (Some(peer), true) => Some(client_behind(headers, &surroundings.trusted_proxies, peer)),
             _ => peer,
@@ -55,7 +107,7 @@ impl Facts {
         // A proxy that does not say for whom it asks may ask for anybody.
         let unsaid = trusted && address == peer;
         let https = request.scheme().as_str() == "https"
-            || (trusted && single(headers, "x-forwarded-proto") == Some("https"))
+            || (trusted && single(headers, X_FORWARDED_PROTO) == Some("https"))
             || surroundings.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
         let origin = Origin {
             address,
@@ -64,11 +116,32 @@ impl Facts {
                 && peer.is_some_and(is_private)
                 && host_is_home(headers, request, surroundings)
                 && is_own_origin(request, surroundings),
-            user_agent: text(headers, header::USER_AGENT.as_str()).unwrap_or_default().to_owned(),
+            user_agent: text(headers, header::USER_AGENT).unwrap_or_default().to_owned(),
             dialect: "",
-            setup_token: text(headers, "x-setup-token").map(Secret::new),
+            setup_token: text(headers, SETUP_TOKEN).map(Secret::new),
         };
-        Self { request_id, origin, secure: https, user: OnceLock::new() }
+        Self {
+            core: core.clone(),
+            surroundings: Arc::clone(surroundings),
+            request_id,
+            origin,
+            secure: https,
+            user: OnceLock::new(),
+            browser: Browser::of(headers),
+            by_password: OnceLock::new(),
+            cookies: Mutex::default(),
+        }
+    }
+
+    /// Adds a cookie to the answer, if it becomes a good one.
+    pub fn put_cookie(&self, name: &str, value: &str, max_age: i64) {
+        let line = cookie_line(self.secure, name, value, max_age);
+        self.cookies.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    /// Takes the lines of [`Self::put_cookie`].
+    pub fn take_cookies(&self) -> Vec<String> {
+        std::mem::take(&mut *self.cookies.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The origin as one dialect sees it.
@@ -82,7 +155,7 @@ fn within(networks: &[IpNet], address: IpAddr) -> bool {
 }
 
 /// A header's only value, if it is readable; of two contradicting ones none is believed.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok().map(str::trim),
@@ -90,7 +163,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
@@ -98,7 +171,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// ends the walk at the last hop that was.
 fn client_behind(headers: &HeaderMap, trusted: &[IpNet], peer: IpAddr) -> IpAddr {
     let lines: Vec<&str> =
-        headers.get_all("x-forwarded-for").iter().map(|v| v.to_str().unwrap_or("?")).collect();
+        headers.get_all(X_FORWARDED_FOR).iter().map(|v| v.to_str().unwrap_or("?")).collect();
     let mut client = peer;
     for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
         let Some(address) = hop_address(hop.trim()) else { return client };
@@ -128,9 +201,9 @@ pub fn is_private(address: IpAddr) -> bool {
 }
 
 fn host_of<'a>(headers: &'a HeaderMap, request: &'a Request) -> Option<&'a str> {
-    match single(headers, "host") {
+    match single(headers, header::HOST) {
         Some(host) => Some(host),
-        None if headers.contains_key("host") => None,
+        None if headers.contains_key(header::HOST) => None,
         None => request.uri().authority().map(|authority| authority.as_str()),
     }
 }
@@ -187,10 +260,12 @@ pub fn is_own_origin(request: &Request, surroundings: &Surroundings) -> bool {
     let headers = request.headers();
     let allowed = match headers.get_all(header::ORIGIN).iter().count() {
         0 => None,
-        1 => Some(single(headers, "origin").is_some_and(|o| is_ours(o, request, surroundings))),
+        1 => {
+            Some(single(headers, header::ORIGIN).is_some_and(|o| is_ours(o, request, surroundings)))
+        }
         _ => Some(false),
     };
-    let site = headers.get("sec-fetch-site").map(|value| value.to_str().unwrap_or("cross-site"));
+    let site = headers.get(FETCH_SITE).map(|value| value.to_str().unwrap_or("cross-site"));
     match (allowed, site) {
         (Some(allowed), _) => allowed,
         (None, Some("cross-site" | "same-site")) => false,
@@ -220,6 +295,12 @@ fn is_ours(origin: &str, request: &Request, surroundings: &Surroundings) -> bool
     // is not the browser's, so the host alone decides, with either scheme's port.
     let own = host_of(request.headers(), request).and_then(split_host);
     own.is_some_and(|(host, port)| (host, port.unwrap_or(default)) == wanted)
+}
+
+/// A `Set-Cookie` line (RFC 6265, wire rule 19): good for `max_age` seconds, none takes it away.
+pub fn cookie_line(secure: bool, name: &str, value: &str, max_age: i64) -> String {
+    let secure = if secure { "; Secure" } else { "" };
+    format!("{name}={value}; HttpOnly; Path=/; SameSite=Lax; Max-Age={max_age}{secure}")
 }
 
 /// The values of all cookies with this name, from however many headers.

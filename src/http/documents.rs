@@ -3,25 +3,22 @@
 
 use std::{collections::HashMap, marker::PhantomData};
 
-use poem::{
-    Endpoint, Response,
-    endpoint::{BoxEndpoint, make_sync},
-    http::Method,
-};
+use poem::{endpoint::BoxEndpoint, http::Method};
 use poem_openapi::{
     LicenseObject, OpenApi, OpenApiService, ServerObject,
     registry::{MetaApi, Registry},
 };
 use serde_json::{Map, Value, json};
 
-use super::{native, pair, pin, signup};
+use super::{gpodder, native, pair, pin, signup};
 
 /// The dialects that have a document, and what is committed of it.
-pub const DOCUMENTS: [(&str, &str); 4] = [
+pub const DOCUMENTS: [(&str, &str); 5] = [
     ("native", include_str!("../../openapi/native.json")),
     ("pin", include_str!("../../openapi/pin.json")),
     ("pair", include_str!("../../openapi/pair.json")),
     ("signup", include_str!("../../openapi/signup.json")),
+    ("gpodder", include_str!("../../openapi/gpodder.json")),
 ];
 
 /// The document of one dialect as the operations are now, or nothing for an unknown name.
@@ -51,6 +48,11 @@ pub fn generate(dialect: &str) -> Option<serde_json::Result<String>> {
             "Accounts by e-mail and one token of half an hour. Every error is \
              `{\"message\":TEXT}`, with `error` besides for tokens.",
         )),
+        "gpodder" => Some(document::<gpodder::Apis>(
+            "Gatelodge gpodder",
+            "Podcast clients sign in and keep their devices in step. Every error is \
+             `{\"error\":TEXT}`.",
+        )),
         _ => None,
     }
 }
@@ -62,6 +64,7 @@ fn document<A: OpenApi>(title: &str, description: &str) -> serde_json::Result<St
         .server(ServerObject::new("/"));
     let mut value: Value = serde_json::from_str(&service.spec())?;
     normalise(&mut value);
+    name_endings(&mut value);
     share_errors(&mut value);
     Ok(format!("{}\n", serde_json::to_string_pretty(&value)?))
 }
@@ -82,9 +85,14 @@ impl<A: OpenApi> OpenApi for Paper<A> {
 }
 
 /// `charset` has no meaning for JSON (RFC 8259, section 11) and makes generated clients stumble.
+/// A choice between a list and an object is not an object, which the framework says of every one.
 fn normalise(value: &mut Value) {
     match value {
         Value::Object(map) => {
+            let choices = map.get("anyOf").and_then(Value::as_array);
+            if choices.is_some_and(|all| all.iter().any(|one| one["type"] == "array")) {
+                map.shift_remove("type");
+            }
             let renamed = map.shift_remove("application/json; charset=utf-8");
             if let Some(content) = renamed {
                 map.insert("application/json".to_owned(), content);
@@ -94,6 +102,38 @@ fn normalise(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(normalise),
         _ => {}
     }
+}
+
+/// The router gives the last part of a path whole: `NAME_json` is shown as `{NAME}.json`, and
+/// `NAME_file` as `{NAME}.{format}`.
+fn name_endings(document: &mut Value) {
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    for (path, mut item) in std::mem::take(paths) {
+        let shown = path.replace("_json}", "}.json").replace("_file}", "}.{format}");
+        if shown != path {
+            let operations = item.as_object_mut().into_iter().flat_map(Map::values_mut);
+            operations.filter_map(|one| one["parameters"].as_array_mut()).for_each(name_ending);
+        }
+        paths.insert(shown, item);
+    }
+}
+
+fn name_ending(parameters: &mut Vec<Value>) {
+    let mut formats = Vec::new();
+    for parameter in parameters.iter_mut().filter(|parameter| parameter["in"] == "path") {
+        let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+        if let Some(file) = name.strip_suffix("_file") {
+            let mut format = parameter.clone();
+            format["name"] = json!("format");
+            format["description"] = json!("How the list is written.");
+            format["schema"] = json!({ "type": "string", "enum": ["json", "txt", "opml"] });
+            formats.push(format);
+            parameter["name"] = json!(file);
+        } else if let Some(file) = name.strip_suffix("_json") {
+            parameter["name"] = json!(file);
+        }
+    }
+    parameters.append(&mut formats);
 }
 
 /// Every operation can fail in the same ways: each way is told once, as a shared component.
@@ -114,14 +154,4 @@ fn share_errors(document: &mut Value) {
     if !shared.is_empty() {
         document["components"]["responses"] = Value::Object(shared);
     }
-}
-
-/// Serves one committed document.
-pub fn endpoint(text: &'static str) -> impl Endpoint<Output = Response> {
-    make_sync(move |_| {
-        Response::builder()
-            .content_type("application/json")
-            .header("cache-control", "no-cache")
-            .body(text)
-    })
 }

@@ -18,7 +18,7 @@ use poem_openapi::Tags;
 use tokio::sync::watch;
 
 pub use ask::{DIALECT, caller, challenge};
-pub use error::speak;
+pub use error::{NativeError, speak};
 
 use crate::domain::Core;
 

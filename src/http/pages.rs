@@ -2,11 +2,16 @@
 //! that there is none. They change nothing by themselves; what somebody decides on them goes to
 //! native.
 
+use std::collections::HashMap;
+
 use poem::{
-    Endpoint, Response, Route,
-    endpoint::make_sync,
-    get,
-    http::{HeaderMap, StatusCode, header},
+    Endpoint, EndpointExt, Response,
+    endpoint::{BoxEndpoint, make_sync},
+    http::{HeaderMap, Method, StatusCode, header},
+};
+use poem_openapi::{
+    OpenApi,
+    registry::{MetaApi, Registry},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
@@ -34,15 +39,29 @@ pub fn prefixes() -> impl Iterator<Item = &'static str> {
     PAGES.iter().map(|(path, _)| *path).chain([ASSETS])
 }
 
-/// Adds the pages and what they load.
-pub fn mount(mut routes: Route) -> Route {
-    for (path, file) in PAGES {
-        routes = routes.at(path, get(endpoint(file)));
+/// The pages and what they load, beside the operations of the dialects.
+pub struct Pages;
+
+impl OpenApi for Pages {
+    /// Empty: they stand in no document.
+    fn meta() -> Vec<MetaApi> {
+        Vec::new()
     }
-    for name in Files::iter().filter(|name| name.starts_with("assets/")) {
-        routes = routes.at(format!("/{name}"), get(endpoint(&name)));
+
+    fn register(_: &mut Registry) {}
+
+    fn add_routes(self, table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
+        let mut add = |path: String, file: &str| {
+            let endpoint = endpoint(file).boxed();
+            table.entry(path).or_default().insert(Method::GET, endpoint);
+        };
+        for (path, file) in PAGES {
+            add(path.to_owned(), file);
+        }
+        for name in Files::iter().filter(|name| name.starts_with("assets/")) {
+            add(format!("/{name}"), &name);
+        }
     }
-    routes
 }
 
 fn endpoint(name: &str) -> impl Endpoint<Output = Response> + use<> {

@@ -5,7 +5,10 @@ use std::{
     any::Any,
     io::Write,
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -30,7 +33,7 @@ use crate::domain::{
     Core,
     error::{Denied, Error},
     journal::RequestEntry,
-    secret::random_text,
+    secret::random_bytes,
 };
 
 /// A body has to be there within this time.
@@ -94,25 +97,25 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         if encodings.iter().any(|value| value != "identity") {
             return Err(Trouble::ContentEncoding);
         }
-        let read = self.read_body(request, door.max_body).await?;
-        request.set_body(Body::from_bytes(read.bytes));
-        if let Some(share) = read._share {
+        if let Some(read) = self.read_body(request, door.max_body).await? {
+            request.set_body(Body::from_bytes(read.bytes));
             // Given back with the request.
-            request.set_data(Arc::new(share));
+            request.set_data(Arc::new(read._share));
         }
         Ok(())
     }
 
-    async fn read_body(&self, request: &mut Request, max: usize) -> Result<Read, Trouble> {
+    /// `None` where there is no body.
+    async fn read_body(&self, request: &mut Request, max: usize) -> Result<Option<Read>, Trouble> {
         if announced(request.headers()) > max {
             return Err(Trouble::BodyTooLarge);
         }
         let body = request.take_body();
         if body.is_empty() {
-            return Ok(Read { bytes: Bytes::new(), _share: None });
+            return Ok(None);
         }
         match tokio::time::timeout(BODY_TIME, self.collect(body, max)).await {
-            Ok(read) => read,
+            Ok(read) => read.map(Some),
             Err(_) => Err(Trouble::BodyTooSlow),
         }
     }
@@ -141,23 +144,27 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         Ok(Read { bytes: bytes.freeze(), _share: share })
     }
 
-    async fn answer(&self, mut request: Request, door: &Door) -> Response {
+    async fn answer(&self, mut request: Request, door: &Door, facts: &Facts) -> Response {
         if let Err(trouble) = self.admit(&mut request, door).await {
             return (door.speak)(trouble);
         }
-        let (headers, facts) = (request.headers().clone(), request.data::<Arc<Facts>>().cloned());
+        // The operation takes the request along; who asks may have to be known after it.
+        let asked = door.stranger.map(|ask| (ask, credentials(request.headers())));
+        let wants_page = door.has_pages && pages::wants_page(request.headers());
         let response = self.inner.get_response(request).await;
         if !is_unrouted(&response) {
+            if let Some(farewell) = door.farewell.filter(|_| response.status() == StatusCode::OK) {
+                farewell(facts).await;
+            }
             return response;
         }
         // Whoever is nobody learns nothing about which paths exist.
-        if let (Some(ask), Some(facts)) = (door.stranger, facts)
-            && let Err(error) = ask(&self.core, &headers, &facts).await
+        if let Some((ask, headers)) = asked
+            && let Err(error) = ask(&headers, facts).await
         {
             return (door.speak)(error.into());
         }
-        let is_missing = response.status() != StatusCode::METHOD_NOT_ALLOWED;
-        if is_missing && door.has_pages && pages::wants_page(&headers) {
+        if wants_page && response.status() != StatusCode::METHOD_NOT_ALLOWED {
             return pages::not_found();
         }
         (door.speak)(match response.status() {
@@ -172,15 +179,13 @@ impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let start = Instant::now();
-        let facts = Arc::new(Facts::of(&request, &self.surroundings, random_text(16)));
+        let facts = Facts::of(&request, &self.core, &self.surroundings, request_id());
+        let facts = Arc::new(facts);
         request.extensions_mut().insert(Arc::clone(&facts));
-        request.extensions_mut().insert(self.core.clone());
-        request.extensions_mut().insert(Arc::clone(&self.surroundings));
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let headers = request.headers().clone();
         let door = self.door(&path);
-        let mut response = guarded(self.answer(request, door), door.speak, &path).await;
-        (door.challenge)(&headers, &mut response);
+        let mut response = guarded(self.answer(request, door, &facts), door.speak, &path).await;
+        (door.challenge)(facts.browser, &mut response);
         finish(&mut response, &facts);
         let response = counted(response, |bytes, status| {
             self.core.journal_request(&RequestEntry {
@@ -199,6 +204,17 @@ impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
         }
         Ok(response)
     }
+}
+
+/// Sixteen hexadecimal digits, no two the same in one run: a counter, scattered (SplitMix64) from
+/// a random start. It names a request in the log and keeps nothing secret.
+fn request_id() -> String {
+    static NEXT: LazyLock<AtomicU64> =
+        LazyLock::new(|| AtomicU64::new(u64::from_ne_bytes(random_bytes())));
+    let mut mixed = NEXT.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    format!("{:016x}", mixed ^ (mixed >> 31))
 }
 
 /// Tells the length of an answer's body, where it is known before it is sent.
@@ -226,6 +242,19 @@ fn is_unrouted(response: &Response) -> bool {
         )
 }
 
+/// The headers by which somebody may say who they are.
+fn credentials(headers: &HeaderMap) -> HeaderMap {
+    const NAMES: [HeaderName; 3] =
+        [header::AUTHORIZATION, header::COOKIE, HeaderName::from_static("x-api-key")];
+    let mut kept = HeaderMap::with_capacity(NAMES.len());
+    for name in NAMES {
+        for value in headers.get_all(&name) {
+            kept.append(&name, value.clone());
+        }
+    }
+    kept
+}
+
 fn announced(headers: &HeaderMap) -> usize {
     headers
         .get(header::CONTENT_LENGTH)
@@ -233,22 +262,44 @@ fn announced(headers: &HeaderMap) -> usize {
         .unwrap_or(0)
 }
 
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What every answer says, unless its operation has said otherwise.
+const ALWAYS: [(HeaderName, HeaderValue); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
+
 fn finish(response: &mut Response, facts: &Facts) {
+    let status = response.status();
     let headers = response.headers_mut();
-    let mut set = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.entry(name).or_insert(value);
+    // At once: growing step by step costs more than all the rest here.
+    headers.reserve(ALWAYS.len() + 2);
+    if status.is_success() {
+        let cookies = facts.take_cookies().into_iter();
+        for line in cookies.filter_map(|line| HeaderValue::try_from(line).ok()) {
+            headers.append(header::SET_COOKIE, line);
         }
-    };
-    set(HeaderName::from_static("x-request-id"), &facts.request_id);
-    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(header::REFERRER_POLICY, "no-referrer");
-    set(header::X_FRAME_OPTIONS, "DENY");
-    set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
-    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
-    set(header::CACHE_CONTROL, "no-store");
+    }
+    if let Ok(id) = HeaderValue::from_str(&facts.request_id) {
+        headers.entry(REQUEST_ID).or_insert(id);
+    }
+    for (name, value) in ALWAYS {
+        headers.entry(name).or_insert(value);
+    }
     if facts.secure {
-        set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+        let value = HeaderValue::from_static("max-age=31536000");
+        headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(value);
     }
 }
 

@@ -90,6 +90,7 @@ fn settings(folder: &Path) -> Settings {
             pair_access: Duration::from_secs(8 * 3600),
             pair_refresh: day * 7,
             signup_token: Duration::from_secs(30 * 60),
+            gpodder_cookie: day * 365,
         },
         api_key_prefix: "lodge".to_owned(),
         link_base: Some("https://gate.example.org".to_owned()),

@@ -49,7 +49,7 @@ async fn login(house: &House, name: &str, password: &str) -> u16 {
     house.post("/api/v1/auth/login").json(&body).send().await.status
 }
 
-async fn link(house: &House, recipient: &str) -> String {
+pub async fn link(house: &House, recipient: &str) -> String {
     token_in(&letter(house, recipient).await.expect("a letter")["link"])
 }
 

@@ -1,5 +1,6 @@
 //! Everywhere that somebody may carry something to, and every way to sign in.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use poem::http::Method;
 use serde_json::{Value, json};
 
@@ -39,6 +40,11 @@ impl Step {
         self.with("authorization", format!("Bearer {token}"))
     }
 
+    pub fn basic(self, user: &str, password: &str) -> Self {
+        let pair = STANDARD.encode(format!("{user}:{password}"));
+        self.with("authorization", format!("Basic {pair}"))
+    }
+
     pub async fn at(&self, house: &House) -> Answer {
         let mut ask = house.ask(self.method.clone(), &self.path);
         if !self.body.is_null() {
@@ -72,11 +78,12 @@ pub enum Place {
     PairRefresh,
     PairStream,
     Signup,
+    Gpodder,
 }
 
 use Place::*;
 
-pub const PLACES: [Place; 10] = [
+pub const PLACES: [Place; 11] = [
     Native,
     NativeKey,
     NativeRefresh,
@@ -87,6 +94,7 @@ pub const PLACES: [Place; 10] = [
     PairRefresh,
     PairStream,
     Signup,
+    Gpodder,
 ];
 
 impl Place {
@@ -107,6 +115,7 @@ impl Place {
                 .with("sec-websocket-version", "13")
                 .with("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
             Signup => Step::get("/dashboard").bearer(token),
+            Gpodder => Step::get("/api/2/me").with("cookie", format!("sessionid={token}")),
         }
     }
 
@@ -158,6 +167,10 @@ impl Place {
                 "{}",
                 answer.text()
             ),
+            Gpodder => {
+                assert!(answer.json()["error"].is_string(), "{}", answer.text());
+                assert!(challenge.starts_with("Basic realm=\"Gatelodge\""), "{challenge}");
+            }
             Signup => {
                 let body = answer.json();
                 assert!(body["message"].is_string() && answer.header("set-cookie").is_empty());
@@ -180,7 +193,7 @@ fn escaped(token: &str) -> String {
 }
 
 /// The sign-ins of every dialect, and what each status is when something is wrong.
-pub fn sign_ins(name: &str, password: &str, pin: &str) -> [(Step, u16); 5] {
+pub fn sign_ins(name: &str, password: &str, pin: &str) -> [(Step, u16); 6] {
     let email = format!("{name}@example.org");
     let by_name = json!({"username": name, "password": password});
     [
@@ -189,13 +202,18 @@ pub fn sign_ins(name: &str, password: &str, pin: &str) -> [(Step, u16); 5] {
         (Step::post("/auth/login", json!({"name": name, "pin": pin})), 401),
         (Step::post("/api/auth/login", by_name), 401),
         (Step::post("/auth/login", json!({"email": email, "password": password})), 400),
+        (
+            Step::new(Method::POST, &format!("/api/2/auth/{email}/login.json"))
+                .basic(&email, password),
+            401,
+        ),
     ]
 }
 
 /// What the answers to [`sign_ins`] hold.
 #[track_caller]
 pub fn carried(answers: &[Answer]) -> Vec<(Place, String)> {
-    let [native, pages, pin, pair, signup] = answers else { panic!("five answers") };
+    let [native, pages, pin, pair, signup, gpodder] = answers else { panic!("six answers") };
     for answer in answers {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
@@ -209,5 +227,6 @@ pub fn carried(answers: &[Answer]) -> Vec<(Place, String)> {
         (Pair, text(&pair.json()["access_token"])),
         (PairRefresh, text(&pair.json()["refresh_token"])),
         (Signup, text(&signup.json()["token"])),
+        (Gpodder, cookie(gpodder, "sessionid")),
     ]
 }

@@ -12,7 +12,7 @@ use poem_openapi::{
     types::{ParseFromParameter, ParseResult, ToJSON, Type},
 };
 use serde::{
-    Deserialize,
+    Deserialize, Serialize, Serializer,
     de::{DeserializeOwned, IgnoredAny},
 };
 use serde_json::{Value, error::Category};
@@ -21,14 +21,14 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::error::NativeError;
 use crate::{
     domain::{
-        Core, Timestamp,
+        Timestamp,
         caller::{Caller, Credential},
         error::Error,
         secret::Secret,
         tokens::TokenKind,
     },
     http::{
-        client::{Facts, cookies},
+        client::{Browser, Facts, cookies},
         credentials::{Authorization, authorization},
         lenient::{is_json, json_request},
         visitor::facts,
@@ -67,9 +67,9 @@ fn credential(headers: &HeaderMap, secure: bool) -> Option<Credential> {
 }
 
 /// Finds out who asks.
-pub async fn caller(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
+pub async fn caller(headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
     let credential = credential(headers, facts.secure);
-    let caller = core.caller_of(credential, facts.origin_in(DIALECT)).await?;
+    let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await?;
     if let Ok(account) = caller.account() {
         let _ = facts.user.set(account.username.clone());
     }
@@ -78,16 +78,13 @@ pub async fn caller(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<C
 
 /// Native's challenge (RFC 9110, section 11.6.1): Bearer, and Basic besides for readers and
 /// scripts. Browsers do not get it, since they would open a window of their own.
-pub fn challenge(request: &HeaderMap, response: &mut poem::Response) {
+pub fn challenge(asking: Browser, response: &mut poem::Response) {
     if response.status() != StatusCode::UNAUTHORIZED {
         return;
     }
-    let accept = request.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let browser = accept.contains("text/html")
-        || request.keys().any(|name| name.as_str().starts_with("sec-fetch-"));
     let headers = response.headers_mut();
     headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    if !browser {
+    if !asking.is_browser {
         const BASIC: &str = "Basic realm=\"Gatelodge\", charset=\"UTF-8\"";
         headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(BASIC));
     }
@@ -153,9 +150,8 @@ impl<'a> ApiExtractor<'a> for Signed {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let core = request.extensions().get::<Core>().ok_or_else(NativeError::unreadable)?;
         let facts = facts(request)?;
-        let caller = caller(core, request.headers(), &facts).await;
+        let caller = caller(request.headers(), &facts).await;
         Ok(Self(caller.map_err(NativeError::from)?))
     }
 }
@@ -275,6 +271,12 @@ impl Type for Moment {
 
     fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
         Box::new(std::iter::once(self))
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.text())
     }
 }
 

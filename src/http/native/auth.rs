@@ -21,7 +21,7 @@ use crate::{
         sign_in::{Proof, SignIn, SignedIn},
         sign_up::{Registered, Registration},
     },
-    http::visitor::Visitor,
+    http::{client::cookie_line, visitor::Visitor},
 };
 
 pub struct AuthApi {
@@ -171,9 +171,7 @@ enum SignedOutAnswer {
 }
 
 fn set_cookie(secure: bool, value: &str, max_age: i64) -> String {
-    let name = cookie_name(secure);
-    let secure = if secure { "; Secure" } else { "" };
-    format!("{name}={value}; HttpOnly; Path=/; SameSite=Lax; Max-Age={max_age}{secure}")
+    cookie_line(secure, cookie_name(secure), value, max_age)
 }
 
 fn broken(what: &'static str) -> NativeError {

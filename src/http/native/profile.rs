@@ -10,7 +10,10 @@ use super::{
     error::NativeError,
     shapes::{Done, Message, User, change},
 };
-use crate::domain::{Core, passwords::PasswordRule, profile, secret::Secret, sessions};
+use crate::{
+    domain::{Core, passwords::PasswordRule, profile, secret::Secret, sessions},
+    http::serial::Serial,
+};
 
 pub struct ProfileApi {
     pub core: Core,
@@ -144,8 +147,8 @@ impl ProfileApi {
     ///
     /// The account that asks, as it is now.
     #[oai(path = "/user", method = "get", operation_id = "profile_get")]
-    async fn profile_get(&self, caller: Signed) -> Result<Json<User>, NativeError> {
-        Ok(Json((&**caller.0.account()?).into()))
+    async fn profile_get(&self, caller: Signed) -> Result<Serial<User>, NativeError> {
+        Ok(Serial((&**caller.0.account()?).into()))
     }
 
     /// Change the own profile

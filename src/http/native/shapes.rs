@@ -5,7 +5,7 @@ use poem_openapi::{
     payload::Json,
     types::{MaybeUndefined, ParseFromJSON, ToJSON, Type},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ask::Moment;
@@ -16,8 +16,9 @@ use crate::domain::{
 };
 
 /// Whether an account may sign in.
-#[derive(Clone, Copy, Debug, Enum)]
+#[derive(Clone, Copy, Debug, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
 pub enum UserStatus {
     Active,
     Pending,
@@ -56,7 +57,7 @@ impl From<SettableStatus> for accounts::Status {
 }
 
 /// An account.
-#[derive(Clone, Debug, Object)]
+#[derive(Clone, Debug, Object, Serialize)]
 pub struct User {
     /// Never reused.
     pub id: Uuid,

@@ -12,27 +12,26 @@ use poem_openapi::{
 use super::{DIALECT, error::PairError};
 use crate::{
     domain::{
-        Core,
         caller::{Caller, Credential},
-        error::{Error, Noun},
+        error::Error,
         tokens::TokenKind,
     },
     http::{
-        client::Facts,
+        client::{Browser, Facts},
         credentials::{Authorization, authorization},
         visitor::facts,
     },
 };
 
 /// Finds out who asks.
-pub async fn caller(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
+pub async fn caller(headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
     let credential = match authorization(headers) {
         Authorization::Absent => None,
         Authorization::Bearer(token) => Some(Credential::Token(TokenKind::PairAccess, token)),
         Authorization::Basic { user, password } => Some(Credential::Basic { user, password }),
         Authorization::Unreadable(why) => Some(Credential::Unreadable(why)),
     };
-    let caller = core.caller_of(credential, facts.origin_in(DIALECT)).await?;
+    let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await?;
     if let Ok(account) = caller.account() {
         let _ = facts.user.set(account.username.clone());
     }
@@ -40,7 +39,7 @@ pub async fn caller(core: &Core, headers: &HeaderMap, facts: &Facts) -> Result<C
 }
 
 /// Pair's challenge (RFC 6750, section 3).
-pub fn challenge(_: &HeaderMap, response: &mut Response) {
+pub fn challenge(_: Browser, response: &mut Response) {
     if response.status() == StatusCode::UNAUTHORIZED {
         const BEARER: &str = "Bearer realm=\"Gatelodge\"";
         let value = HeaderValue::from_static(BEARER);
@@ -81,10 +80,8 @@ impl<'a> ApiExtractor<'a> for Signed {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let core = request.extensions().get::<Core>();
-        let core = core.ok_or_else(|| PairError::from(Error::NotFound(Noun::Page)))?;
         let facts = facts(request)?;
-        let caller = caller(core, request.headers(), &facts).await;
+        let caller = caller(request.headers(), &facts).await;
         Ok(Self(caller.map_err(PairError::from)?))
     }
 }

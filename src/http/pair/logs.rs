@@ -6,13 +6,17 @@ use poem_openapi::{
     payload::Json,
     types::Any,
 };
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::{Tag, ask::Signed, error::PairError};
-use crate::domain::{
-    Core,
-    error::{Error, Noun},
-    throttle::Throttled,
+use crate::{
+    domain::{
+        Core,
+        error::{Error, Noun},
+        throttle::Throttled,
+    },
+    http::serial::Serial,
 };
 
 const DEFAULT_LIMIT: usize = 100;
@@ -23,16 +27,21 @@ pub struct LogsApi {
 }
 
 /// Entries of the live log, newest first.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 struct LogPage {
     /// Always `success`.
     status: String,
     /// Requests (`id`, `timestamp`, `client_ip`, `method`, `destination`, `status`, `bytes`,
     /// `elapsed_ms`, `user`) and events (`type`, `data`).
+    #[serde(serialize_with = "bare")]
     data: Vec<Any<Value>>,
     total: u64,
     limit: u64,
     offset: u64,
+}
+
+fn bare<S: Serializer>(entries: &[Any<Value>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(entries.iter().map(|entry| &entry.0))
 }
 
 /// An address with failed tries.
@@ -90,11 +99,11 @@ impl LogsApi {
         limit: Query<Option<usize>>,
         /// How many of the newest to leave out.
         offset: Query<Option<usize>>,
-    ) -> Result<Json<LogPage>, PairError> {
+    ) -> Result<Serial<LogPage>, PairError> {
         let limit = limit.0.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let offset = offset.0.unwrap_or(0);
         let (entries, total) = self.core.journal_page(&caller.0, limit, offset)?;
-        Ok(Json(LogPage {
+        Ok(Serial(LogPage {
             status: "success".to_owned(),
             data: entries.into_iter().map(Any).collect(),
             total: total as u64,

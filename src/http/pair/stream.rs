@@ -10,13 +10,11 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use poem::{
-    Request, RequestBody,
+    FromRequest, Request, RequestBody,
     http::{HeaderMap, header},
     web::websocket::{BoxWebSocketUpgraded, Message, WebSocket, WebSocketConfig, WebSocketStream},
 };
-use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi, payload::PlainText,
-};
+use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
 use tokio::{
     sync::{Notify, broadcast, watch},
     time::{Instant, MissedTickBehavior, interval, timeout},
@@ -25,7 +23,7 @@ use tokio::{
 use super::Tag;
 use crate::{
     domain::{Core, caller::Caller, permissions::EVENTS_READ, secret::Secret},
-    http::client::{Surroundings, is_own_origin},
+    http::{client::is_own_origin, visitor::facts},
 };
 
 const PING_EVERY: Duration = Duration::from_secs(80);
@@ -87,24 +85,14 @@ fn of_query(request: &Request) -> Option<String> {
     found.map(|(_, value)| value).filter(|value| !value.is_empty())
 }
 
-impl<'a> ApiExtractor<'a> for Ticket {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::PoemExtractor];
-
-    type ParamType = ();
-    type ParamRawType = ();
-
-    async fn from_request(
-        request: &'a Request,
-        _: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
+impl<'a> FromRequest<'a> for Ticket {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
         let protocol = offered(request.headers());
         let token = protocol.as_deref().map(|text| text[PROTOCOL.len()..].to_owned());
         let Some(token) = token.or_else(|| of_query(request)).map(Secret::new) else {
             return Err(StreamError::unauthorized("missing token").into());
         };
-        let core = request.extensions().get::<Core>();
-        if !core.is_some_and(|core| core.ticket_lives(&token)) {
+        if !facts(request)?.core.ticket_lives(&token) {
             return Err(StreamError::unauthorized("invalid or expired token").into());
         }
         Ok(Self { token, protocol })
@@ -114,18 +102,9 @@ impl<'a> ApiExtractor<'a> for Ticket {
 /// A request that wants to become a websocket, from our own pages or from no page at all.
 struct Knock(WebSocket);
 
-impl<'a> ApiExtractor<'a> for Knock {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::PoemExtractor];
-
-    type ParamType = ();
-    type ParamRawType = ();
-
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        let knock = <WebSocket as poem::FromRequest>::from_request(request, body).await;
+impl<'a> FromRequest<'a> for Knock {
+    async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
+        let knock = WebSocket::from_request(request, body).await;
         let refusal = || StreamError::NotWebSocket(PlainText("a websocket is needed".to_owned()));
         Ok(Self(knock.map_err(|_| refusal())?))
     }
@@ -134,19 +113,9 @@ impl<'a> ApiExtractor<'a> for Knock {
 /// The reader's origin, as the browser tells it.
 struct FromOwnPage(bool);
 
-impl<'a> ApiExtractor<'a> for FromOwnPage {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::PoemExtractor];
-
-    type ParamType = ();
-    type ParamRawType = ();
-
-    async fn from_request(
-        request: &'a Request,
-        _: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        let surroundings = request.extensions().get::<Arc<Surroundings>>();
-        Ok(Self(surroundings.is_some_and(|around| is_own_origin(request, around))))
+impl<'a> FromRequest<'a> for FromOwnPage {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+        Ok(Self(is_own_origin(request, &facts(request)?.surroundings)))
     }
 }
 

@@ -1,9 +1,8 @@
 //! Who asks pin: its own two cookies, and nothing else.
 
-use poem::{
-    Request, RequestBody,
-    web::cookie::{Cookie, CookieJar, SameSite},
-};
+use std::time::Duration;
+
+use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaSecurityScheme, Registry},
@@ -12,9 +11,7 @@ use poem_openapi::{
 use super::{DIALECT, error::PinError};
 use crate::{
     domain::{
-        Core,
         caller::{Caller, Credential},
-        error::{Error, Noun},
         secret::Secret,
         tokens::TokenKind,
     },
@@ -27,12 +24,10 @@ pub const ACCESS: &str = "accessToken";
 pub const REFRESH: &str = "refreshToken";
 
 async fn caller(request: &Request, name: &str, kind: TokenKind) -> poem::Result<Caller> {
-    let core = request.extensions().get::<Core>();
-    let core = core.ok_or_else(|| PinError::from(Error::NotFound(Noun::Page)))?;
     let facts = facts(request)?;
     let cookie = cookies(request.headers(), name).into_iter().next();
     let credential = cookie.map(|value| Credential::Token(kind, Secret::new(value)));
-    let caller = core.caller_of(credential, facts.origin_in(DIALECT)).await;
+    let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await;
     let words = if name == REFRESH { "Invalid token" } else { "Unauthorized API access" };
     let caller = caller.map_err(|error| PinError::in_words(error, words))?;
     if let Ok(account) = caller.account() {
@@ -100,13 +95,7 @@ cookie_scheme!(
     "The cookie that stays; good for another access cookie only."
 );
 
-/// Adds one cookie to the answer; no age takes it away.
-pub fn put_cookie(jar: &CookieJar, secure: bool, name: &str, value: &str, max_age: u64) {
-    let mut cookie = Cookie::new_with_str(name, value);
-    cookie.set_path("/");
-    cookie.set_http_only(true);
-    cookie.set_same_site(SameSite::Lax);
-    cookie.set_secure(secure);
-    cookie.set_max_age(std::time::Duration::from_secs(max_age));
-    jar.add(cookie);
+/// As `Max-Age` wants it.
+pub fn whole_seconds(life: Duration) -> i64 {
+    i64::try_from(life.as_secs()).unwrap_or(i64::MAX)
 }

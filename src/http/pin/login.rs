@@ -1,7 +1,7 @@
 //! `POST /auth/login`: one door at which two kinds of clients knock (seeds 001 and 003). The keys
 //! of the body decide.
 
-use poem::{Request, RequestBody, web::cookie::CookieJar};
+use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi, Union,
     payload::Json,
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     DIALECT, Tag,
-    ask::{ACCESS, REFRESH, put_cookie},
+    ask::{ACCESS, REFRESH, whole_seconds},
     error::PinError,
     shapes::{Permission, User, permissions},
 };
@@ -154,18 +154,13 @@ fn broken() -> PinError {
 }
 
 /// Both cookies of a PIN sign-in.
-fn put_cookies(
-    core: &Core,
-    jar: &CookieJar,
-    secure: bool,
-    carried: Carried,
-) -> Result<(), PinError> {
+fn put_cookies(visitor: &Visitor, carried: Carried) -> Result<(), PinError> {
     let (Some(access), Some(refresh)) = (carried.access, carried.refresh) else {
         return Err(broken());
     };
-    let lives = &core.settings().lives;
-    let put = |name, issued: Issued, life: std::time::Duration| {
-        put_cookie(jar, secure, name, issued.text.reveal(), life.as_secs());
+    let lives = &visitor.0.core.settings().lives;
+    let put = |name, issued: Issued, life| {
+        visitor.0.put_cookie(name, issued.text.reveal(), whole_seconds(life));
     };
     put(ACCESS, access, lives.pin_access);
     put(REFRESH, refresh, lives.pin_refresh);
@@ -174,18 +169,13 @@ fn put_cookies(
 
 impl LoginApi {
     /// Seed 001: 200 with both cookies; 401 `Invalid credentials` for whatever is not right.
-    async fn by_pin(
-        &self,
-        login: PinLogin,
-        jar: &CookieJar,
-        visitor: &Visitor,
-    ) -> Result<PinAnswer, PinError> {
+    async fn by_pin(&self, login: PinLogin, visitor: &Visitor) -> Result<PinAnswer, PinError> {
         let proof = Proof::Pin(Secret::new(login.pin));
         let origin = visitor.origin(DIALECT);
         let signed = self.knock(login.name, proof, Carrier::PinCookies, origin).await;
         let SignedIn { account, carried } =
             signed.map_err(|error| PinError::in_words(error, "Invalid credentials"))?;
-        put_cookies(&self.core, jar, visitor.secure(), carried)?;
+        put_cookies(visitor, carried)?;
         Ok(PinAnswer {
             message: "Login successful".to_owned(),
             user: (&*account).into(),
@@ -241,15 +231,10 @@ impl LoginApi {
     /// password give a token in the answer. Wrong ones are 401 for the PIN and 400 for the
     /// password, as the clients of each expect.
     #[oai(path = "/auth/login", method = "post", operation_id = "login")]
-    async fn login(
-        &self,
-        visitor: Visitor,
-        jar: &CookieJar,
-        body: LoginBody,
-    ) -> Result<Json<Answer>, PinError> {
+    async fn login(&self, visitor: Visitor, body: LoginBody) -> Result<Json<Answer>, PinError> {
         match body.0 {
             Login::Pin(login) if self.pin => {
-                Ok(Json(Answer::Pin(self.by_pin(login, jar, &visitor).await?)))
+                Ok(Json(Answer::Pin(self.by_pin(login, &visitor).await?)))
             }
             Login::Email(login) if self.email => {
                 Ok(Json(Answer::Email(self.by_email(login, &visitor).await?)))

@@ -1,18 +1,18 @@
 //! Refreshing, going out, and who is here.
 
-use poem::web::cookie::CookieJar;
 use poem_openapi::{Object, OpenApi, payload::Json};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
     DIALECT, Tag,
-    ask::{ACCESS, REFRESH, Refreshing, Signed, put_cookie},
+    ask::{ACCESS, REFRESH, Refreshing, Signed, whole_seconds},
     error::{PinError, Problem},
     shapes::{Permission, User, permissions},
 };
 use crate::{
     domain::{Core, sessions::Carrier},
-    http::visitor::Visitor,
+    http::{serial::Serial, visitor::Visitor},
 };
 
 pub struct SessionApi {
@@ -28,7 +28,7 @@ struct RefreshAnswer {
 }
 
 /// Who I am and what I may.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 struct Me {
     user: User,
     perms: Vec<Permission>,
@@ -53,11 +53,10 @@ impl SessionApi {
         &self,
         caller: Refreshing,
         visitor: Visitor,
-        jar: &CookieJar,
     ) -> Result<Json<RefreshAnswer>, PinError> {
         let access = self.core.session_renew(Carrier::PinCookies, &caller.0)?;
-        let life = self.core.settings().lives.pin_access.as_secs();
-        put_cookie(jar, visitor.secure(), ACCESS, access.text.reveal(), life);
+        let life = whole_seconds(self.core.settings().lives.pin_access);
+        visitor.0.put_cookie(ACCESS, access.text.reveal(), life);
         Ok(Json(RefreshAnswer {
             message: "Access token refreshed successfully".to_owned(),
             access_token: access.text.reveal().to_owned(),
@@ -68,23 +67,18 @@ impl SessionApi {
     ///
     /// Ends the session on the server at once; both cookies expire.
     #[oai(path = "/auth/logout", method = "post", operation_id = "logout", tag = "Tag::Auth")]
-    async fn logout(
-        &self,
-        caller: Signed,
-        visitor: Visitor,
-        jar: &CookieJar,
-    ) -> Result<Json<Problem>, PinError> {
+    async fn logout(&self, caller: Signed, visitor: Visitor) -> Result<Json<Problem>, PinError> {
         self.core.sign_out(&caller.0).await?;
-        put_cookie(jar, visitor.secure(), ACCESS, "", 0);
-        put_cookie(jar, visitor.secure(), REFRESH, "", 0);
+        visitor.0.put_cookie(ACCESS, "", 0);
+        visitor.0.put_cookie(REFRESH, "", 0);
         Ok(Json(Problem { message: "Logout successful".to_owned() }))
     }
 
     /// Who am I
     #[oai(path = "/users/me", method = "get", operation_id = "users_me", tag = "Tag::Users")]
-    async fn me(&self, caller: Signed) -> Result<Json<Me>, PinError> {
+    async fn me(&self, caller: Signed) -> Result<Serial<Me>, PinError> {
         let account = caller.0.account()?;
-        Ok(Json(Me { user: (&**account).into(), perms: permissions(account) }))
+        Ok(Serial(Me { user: (&**account).into(), perms: permissions(account) }))
     }
 
     /// Who can sign in by PIN

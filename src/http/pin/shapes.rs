@@ -1,16 +1,18 @@
 //! The JSON of pin, in the words of its clients.
 
 use poem_openapi::Object;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::domain::{
     accounts::Account,
-    permissions::{ADMIN, description, stable_id},
+    permissions::{ADMIN, description, permission_id, role_id},
 };
 
 /// Somebody.
-#[derive(Clone, Debug, Object)]
+#[derive(Clone, Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub struct User {
     pub user_id: Uuid,
     pub name: String,
@@ -33,14 +35,14 @@ impl From<&Account> for User {
             email: account.email.clone(),
             phone: None,
             role: account.role.clone(),
-            role_id: stable_id("role", &account.role),
+            role_id: role_id(&account.role),
             is_admin: account.role == ADMIN,
         }
     }
 }
 
 /// Something that somebody may do.
-#[derive(Clone, Debug, Object)]
+#[derive(Clone, Debug, Object, Serialize)]
 pub struct Permission {
     /// Stable for a permission.
     pub id: Uuid,
@@ -54,7 +56,7 @@ pub fn permissions(account: &Account) -> Vec<Permission> {
     let names = account.permissions.names().into_iter();
     names
         .map(|name| Permission {
-            id: stable_id("permission", &name),
+            id: permission_id(&name),
             description: description(&name).to_owned(),
             name,
             enabled: true,

@@ -9,9 +9,8 @@ use poem_openapi::{
 use super::{DIALECT, error::SignupError};
 use crate::{
     domain::{
-        Core,
         caller::{Caller, Credential},
-        error::{Error, Noun, Why},
+        error::Why,
         tokens::TokenKind,
     },
     http::{
@@ -54,8 +53,6 @@ impl<'a> ApiExtractor<'a> for Signed {
         _: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let core = request.extensions().get::<Core>();
-        let core = core.ok_or_else(|| SignupError::from(Error::NotFound(Noun::Page)))?;
         let facts = facts(request)?;
         let credential = match authorization(request.headers()) {
             Authorization::Absent => None,
@@ -64,7 +61,7 @@ impl<'a> ApiExtractor<'a> for Signed {
                 Some(Credential::Unreadable(Why::UnknownScheme))
             }
         };
-        let caller = core.caller_of(credential, facts.origin_in(DIALECT)).await;
+        let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await;
         let caller = caller.map_err(SignupError::from)?;
         if let Ok(account) = caller.account() {
             let _ = facts.user.set(account.username.clone());

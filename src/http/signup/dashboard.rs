@@ -1,7 +1,7 @@
 //! Signing up, and what one has here.
 
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{DIALECT, Tag, ask::Signed, error::SignupError};
@@ -10,7 +10,7 @@ use crate::{
         Core, accounts::Account, events::WrittenEvent, passwords::PasswordRule, secret::Secret,
         sessions::Session, sign_up::Registration,
     },
-    http::{lenient::JsonOnly, visitor::Visitor},
+    http::{lenient::JsonOnly, serial::Serial, visitor::Visitor},
 };
 
 pub struct SignupApi {
@@ -57,8 +57,9 @@ enum SignedUp {
 }
 
 /// Who one is.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 struct Profile {
     user_id: Uuid,
     name: String,
@@ -80,8 +81,9 @@ impl From<&Account> for Profile {
 }
 
 /// A place where one is signed in.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 struct Place {
     id: Uuid,
     dialect: String,
@@ -90,20 +92,21 @@ struct Place {
     last_seen_at: String,
 }
 
-impl From<Session> for Place {
-    fn from(session: Session) -> Self {
+impl From<&Session> for Place {
+    fn from(session: &Session) -> Self {
         Self {
             id: session.id.uuid(),
-            dialect: session.dialect,
-            address: session.address,
+            dialect: session.dialect.clone(),
+            address: session.address.clone(),
             last_seen_at: session.last_seen_at.text(),
         }
     }
 }
 
 /// A sign-in.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 struct SignInEntry {
     /// RFC 3339.
     at: String,
@@ -111,15 +114,16 @@ struct SignInEntry {
     address: String,
 }
 
-impl From<WrittenEvent> for SignInEntry {
-    fn from(event: WrittenEvent) -> Self {
-        Self { at: event.at.text(), dialect: event.dialect, address: event.address }
+impl From<&WrittenEvent> for SignInEntry {
+    fn from(event: &WrittenEvent) -> Self {
+        Self { at: event.at.text(), dialect: event.dialect.clone(), address: event.address.clone() }
     }
 }
 
 /// The summary of one's own account.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 struct Dashboard {
     message: String,
     user: Profile,
@@ -186,14 +190,14 @@ impl SignupApi {
 
     /// The summary of one's own account
     #[oai(path = "/dashboard", method = "get", operation_id = "dashboard", tag = "Tag::Dashboard")]
-    async fn dashboard(&self, caller: Signed) -> Result<Json<Dashboard>, SignupError> {
+    async fn dashboard(&self, caller: Signed) -> Result<Serial<Dashboard>, SignupError> {
         let found = self.core.overview(&caller.0).await?;
-        Ok(Json(Dashboard {
+        Ok(Serial(Dashboard {
             message: "Dashboard fetched successfully".to_owned(),
             user: (&**caller.0.account()?).into(),
-            sessions: found.sessions.into_iter().map(Place::from).collect(),
+            sessions: found.sessions.iter().map(Place::from).collect(),
             api_keys: found.api_keys,
-            last_sign_ins: found.last_sign_ins.into_iter().map(SignInEntry::from).collect(),
+            last_sign_ins: found.last_sign_ins.iter().map(SignInEntry::from).collect(),
         }))
     }
 }

@@ -1,0 +1,111 @@
+//! Sessions of clients that come by Basic and keep a cookie: one for each account and address,
+//! given again while it lives (wire, "gpodder").
+
+use rusqlite::{Transaction, params};
+
+use super::{
+    Core, Timestamp,
+    accounts::{self, AccountId},
+    caller::Caller,
+    error::{Error, Result, Why},
+    events::{Event, EventKind},
+    known::SessionKey,
+    places,
+    secret::{Secret, TokenDigest},
+    sessions::{self, Carrier, SessionId},
+    tokens::Issued,
+};
+
+/// How such sessions are told from those of other ways in.
+const METHOD: &str = "basic";
+/// Cookies that can be given again; in the file they are digests only.
+pub(super) const REMEMBERED: usize = 1024;
+
+/// Whose cookie, and where it is used.
+pub(super) type Place = (AccountId, String);
+
+/// A cookie in clear, in memory only.
+#[derive(Clone)]
+pub(super) struct Given {
+    session: SessionId,
+    cookie: Secret,
+}
+
+// Rows
+
+/// After a restart the cookie is no longer known: its session makes room for the next.
+fn end_at(
+    transaction: &Transaction<'_>,
+    account: AccountId,
+    address: &str,
+    now: Timestamp,
+) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE sessions SET ended_at = ?4
+             WHERE account_id = ?1 AND ended_at IS NULL AND dialect = ?2 AND method = ?5
+                 AND address = ?3",
+        )?
+        .execute(params![account, Carrier::GpodderCookie.dialect(), address, now, METHOD])?;
+    Ok(())
+}
+
+// Deeds
+
+impl Core {
+    /// The cookie of somebody who was let in by a password: the one of this account and address,
+    /// or a new one. Writes once for many requests.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for a caller who came otherwise, or is no longer active.
+    pub async fn basic_session(&self, caller: &Caller) -> Result<Issued> {
+        if !caller.is_by_password() {
+            return Err(Error::Unauthenticated(Why::WrongKind));
+        }
+        let place = (caller.account()?.id, caller.origin().address_text());
+        // One at a time: parallel first calls of one client get one session.
+        let _turn = self.basic_turn.lock().await;
+        if let Some(given) = self.basic_given.get(&place)
+            && let Some(session) = self.live_session(SessionKey::Id(given.session)).await?
+        {
+            return Ok(Issued { text: given.cookie, expires_at: session.expires_at });
+        }
+        self.open_basic_session(caller, place).await
+    }
+
+    async fn open_basic_session(&self, caller: &Caller, place: Place) -> Result<Issued> {
+        let (account, origin) = (caller.account()?.clone(), caller.origin());
+        let (opening, carried) =
+            self.open_session(&account, Carrier::GpodderCookie, METHOD, origin)?;
+        let event = Event::new(EventKind::SignedIn, caller, self.clock.now()).about(METHOD);
+        let (id, address) = place.clone();
+        let (core, origin) = (self.clone(), origin.clone());
+        self.deed(move |transaction, now| {
+            if !accounts::unchanged(transaction, &account)? {
+                return Err(Error::Unauthenticated(Why::SessionEnded));
+            }
+            end_at(transaction, id, &address, now)?;
+            accounts::note_sign_in(transaction, id, None, now)?;
+            sessions::insert(transaction, &opening)?;
+            places::arrived(transaction, &core.settings, &account, &origin, now)?;
+            event.append(transaction)
+        })
+        .await?;
+        self.known.forget(id);
+        let issued = carried.cookie.ok_or(Error::Internal("a session without a cookie".into()))?;
+        self.basic_given
+            .insert(place, Given { session: carried.session, cookie: issued.text.clone() });
+        Ok(issued)
+    }
+
+    /// A live cookie with the time until which it is good, to be sent again.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn cookie_again(&self, caller: &Caller, cookie: Secret) -> Result<Option<Issued>> {
+        let key = SessionKey::Cookie(TokenDigest::of(cookie.reveal()));
+        let session = self.live_session(key).await?;
+        let own = session.filter(|session| Some(session.account) == caller.account_id());
+        Ok(own.map(|session| Issued { text: cookie, expires_at: session.expires_at }))
+    }
+}
