@@ -2,6 +2,7 @@
 //! happened.
 
 mod house;
+mod mail;
 mod openapi;
 mod serve;
 mod user;
@@ -35,6 +36,9 @@ enum Command {
     /// Look after accounts, also while a server runs.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Try the mail server.
+    #[command(subcommand)]
+    Mail(mail::MailCommand),
     /// Print the OpenAPI documents.
     Openapi(openapi::OpenapiCommand),
 }
@@ -107,6 +111,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         match command {
             Command::Serve => serve::run(config).await,
             Command::User(command) => user::run(config, command).await,
+            Command::Mail(command) => mail::run(config, command).await,
             Command::Openapi(command) => openapi::run(&command),
         }
     })

@@ -101,6 +101,26 @@ settings! {
     verification_url_base: Option<String> = "", Rule::Link;
     /// How long a link in a letter works.
     verification_token_expiry_hours: u32 = "24", Rule::Whole(1, 720, "hours");
+    /// The language of letters.
+    language: Language = "en", Rule::OneOf(Language::NAMES);
+    /// Writes to people when somebody signs in as them from a network that is new.
+    new_sign_in_letters: bool = "true", Rule::Flag;
+    /// The mail server. Not set: no letter goes out, and an admin hands links over.
+    smtp_host: Option<String> = "", Rule::Host;
+    /// Its port. Not set: 465 with `implicit`, 587 with `starttls`, 25 with `none`.
+    smtp_port: Option<u16> = "", Rule::Port;
+    /// How the way to it is encrypted; `auto` is `implicit` on port 465, `none` on this machine, else `starttls`.
+    smtp_tls: SmtpTls = "auto", Rule::OneOf(SmtpTls::NAMES);
+    /// Certificates (PEM) of the authority that vouches for it. Not set: those of the system.
+    smtp_ca_file: Option<PathBuf> = "", Rule::Path;
+    /// The name to sign in there with. Not set: nobody signs in.
+    smtp_username: Option<String> = "", Rule::Line(320);
+    /// The password that belongs to it.
+    smtp_password: Option<Hidden> = "", Rule::Secret(1);
+    /// The address that letters come from; needed with `email.smtp_host`.
+    smtp_from_email: Option<String> = "", Rule::Address;
+    /// The name that letters come from.
+    smtp_from_name: String = "Gatelodge", Rule::Line(64);
     [pin: Pin]
     /// Networks from which people can sign in with a PIN.
     networks: Vec<IpNet> = "127.0.0.0/8, ::1/128, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, \
@@ -162,6 +182,32 @@ choice! {
         Open = "open",
         /// People with an invitation.
         Invite = "invite",
+    }
+}
+
+choice! {
+    /// The language of letters.
+    Language {
+        /// English.
+        #[default]
+        English = "en",
+        /// German.
+        German = "de",
+    }
+}
+
+choice! {
+    /// How the connection to the mail server is encrypted.
+    SmtpTls {
+        /// As the port and the host suggest.
+        #[default]
+        Auto = "auto",
+        /// By STARTTLS (RFC 3207), or not at all sent.
+        Starttls = "starttls",
+        /// From the first byte on (RFC 8314).
+        Implicit = "implicit",
+        /// Not at all.
+        None = "none",
     }
 }
 
@@ -297,6 +343,23 @@ impl Config {
     }
 }
 
+impl Config {
+    /// A mail server needs a sender, and a name there a password.
+    fn check_mail(&self) -> Result<(), ConfigError> {
+        let email = &self.email;
+        let (name, password) = (email.smtp_username.is_some(), email.smtp_password.is_some());
+        let (has, lacks) = match (&email.smtp_host, &email.smtp_from_email) {
+            (Some(_), None) => ("email.smtp_host", "email.smtp_from_email"),
+            _ if name && !password => ("email.smtp_username", "email.smtp_password"),
+            _ if password && !name => ("email.smtp_password", "email.smtp_username"),
+            _ => return Ok(()),
+        };
+        let place = self.origins.get(has).map_or("default", String::as_str);
+        let what = format!("{has} is set without {lacks}");
+        Err(ConfigError::new(place, what, "give both, or neither"))
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self::at(Path::new(""))
@@ -320,6 +383,7 @@ pub fn load(
     }
     environment::read(&mut config, folder, env)?;
     config.check_argon2()?;
+    config.check_mail()?;
     Ok(config)
 }
 

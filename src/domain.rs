@@ -4,6 +4,7 @@
 //! the only SQL), then its deeds.
 
 pub mod accounts;
+mod addresses;
 pub mod api_keys;
 pub mod basic_session;
 pub mod caller;
@@ -18,12 +19,14 @@ pub mod page;
 pub mod passwords;
 pub mod people;
 pub mod permissions;
+mod places;
 pub mod podcasts;
 pub mod profile;
 pub mod secret;
 pub mod sessions;
 pub mod sign_in;
 pub mod sign_up;
+pub mod smtp;
 pub mod system;
 pub mod throttle;
 pub mod tokens;
@@ -51,11 +54,13 @@ use error::Result;
 use events::EventHub;
 use journal::{Journal, Tickets};
 use known::Known;
+use letters::Language;
 use passwords::{HashPolicy, Hasher};
 use podcasts::upgrades::Probes;
 use secret::{MasterSecret, Secret, TokenDigest, random_bytes, random_text};
 use sessions::Lives;
 use sign_up::RegistrationMode;
+use smtp::MailSettings;
 use throttle::{Throttle, ThrottlePolicy};
 use tokens::Signer;
 use updates::Updates;
@@ -87,6 +92,12 @@ pub struct Settings {
     /// What links begin with; without it no letter goes out.
     pub link_base: Option<String>,
     pub verification_life: Duration,
+    /// The mail server; without it no letter goes out.
+    pub mail: Option<MailSettings>,
+    /// `email.language`.
+    pub language: Language,
+    /// `email.new_sign_in_letters`.
+    pub new_sign_in_letters: bool,
     pub pin_networks: Vec<IpNet>,
     pub pin_list_users: bool,
     pub events_kept: Duration,

@@ -6,6 +6,7 @@ pub mod documents;
 mod gpodder;
 mod lenient;
 mod native;
+mod pages;
 mod pair;
 mod pin;
 mod serial;
@@ -56,6 +57,8 @@ pub struct Door {
     /// In bytes.
     pub max_body: usize,
     pub has_bucket: bool,
+    /// A browser that finds nothing here is told so by a page.
+    pub has_pages: bool,
 }
 
 impl Door {
@@ -126,8 +129,10 @@ fn doors(on: Dialects) -> Vec<Door> {
         farewell: None,
         max_body: MIB,
         has_bucket: true,
+        has_pages: false,
     };
     let open = |prefix, speak: Speak| Door { has_bucket: false, ..plain(prefix, speak) };
+    let pages = pages::prefixes().map(|prefix| open(prefix, native::speak as Speak));
     let podcasts = |prefix, max_body| Door {
         challenge: gpodder::challenge,
         stranger: on.gpodder.then_some(is_known_to_gpodder as Stranger),
@@ -136,8 +141,8 @@ fn doors(on: Dialects) -> Vec<Door> {
         ..plain(prefix, gpodder::speak)
     };
     // A dialect that is switched off keeps its door: what lies behind it is 404 for everybody.
-    vec![
-        plain("/", native::speak),
+    let mut doors = vec![
+        Door { has_pages: true, ..plain("/", native::speak) },
         open("/openapi", native::speak),
         open("/openapi.json", native::speak),
         open("/health", pair::speak),
@@ -159,7 +164,9 @@ fn doors(on: Dialects) -> Vec<Door> {
         plain("/users", pin::speak),
         plain("/auth/signup", signup::speak),
         plain("/dashboard", signup::speak),
-    ]
+    ];
+    doors.extend(pages.map(|door| Door { has_pages: true, ..door }));
+    doors
 }
 
 /// The whole server as one endpoint; `stop` turns true when it was told to stop.
@@ -187,7 +194,7 @@ fn operations(core: &Core, on: Dialects, stop: watch::Receiver<bool>) -> impl Op
     });
     let health = Voice(pair::health(core), pair::speak);
     let five = (Maybe(native), Maybe(pin), Maybe(pair), Maybe(signup), Maybe(gpodder));
-    (Front, five, Maybe(login), health)
+    (Front, Maybe(on.native.then_some(pages::Pages)), five, Maybe(login), health)
 }
 
 struct Front;

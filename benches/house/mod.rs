@@ -7,6 +7,7 @@ use std::{
 
 use gatelodge::domain::{
     Settings,
+    letters::Language,
     passwords::{HashKind, HashPolicy},
     sessions::Lives,
     sign_up::RegistrationMode,
@@ -54,6 +55,9 @@ pub fn settings(folder: &Path) -> Settings {
         api_key_prefix: "lodge".to_owned(),
         link_base: None,
         verification_life: day,
+        mail: None,
+        language: Language::English,
+        new_sign_in_letters: true,
         pin_networks: vec!["127.0.0.0/8".parse().expect("a network")],
         pin_list_users: true,
         events_kept: day * 90,

@@ -10,10 +10,12 @@ use crate::{
     db::ServeLock,
     domain::{
         Clock, Core, Settings,
+        letters::Language,
         passwords::{HashKind, HashPolicy},
         secret::Secret,
         sessions::Lives,
         sign_up::RegistrationMode,
+        smtp::{Encryption, MailSettings, Patience},
         throttle::ThrottlePolicy,
     },
     http::{Dialects, HttpSettings, client::Surroundings},
@@ -61,7 +63,7 @@ pub async fn open(config: &Config) -> Result<Core, Failure> {
     Core::open(settings(config), Clock::real()).await.map_err(trouble)
 }
 
-fn settings(config: &Config) -> Settings {
+pub fn settings(config: &Config) -> Settings {
     let link_base = config.email.verification_url_base.clone();
     Settings {
         data_dir: config.data_dir.clone(),
@@ -96,6 +98,12 @@ fn settings(config: &Config) -> Settings {
         api_key_prefix: config.api_keys.prefix.clone(),
         link_base: link_base.or_else(|| config.server.public_url.clone()),
         verification_life: HOUR * config.email.verification_token_expiry_hours,
+        mail: mail_settings(&config.email),
+        language: match config.email.language {
+            config::Language::English => Language::English,
+            config::Language::German => Language::German,
+        },
+        new_sign_in_letters: config.email.new_sign_in_letters,
         pin_networks: config.pin.networks.clone(),
         pin_list_users: config.pin.list_users,
         events_kept: DAY * config.logs.keep_days,
@@ -103,6 +111,37 @@ fn settings(config: &Config) -> Settings {
         mask_addresses: config.logs.mask_addresses,
         probe_https: config.gpodder.probe_https,
     }
+}
+
+/// `None` without a mail server.
+fn mail_settings(email: &config::Email) -> Option<MailSettings> {
+    let host = email.smtp_host.clone()?;
+    let encryption = match email.smtp_tls {
+        config::SmtpTls::Starttls => Encryption::Starttls,
+        config::SmtpTls::Implicit => Encryption::Implicit,
+        config::SmtpTls::None => Encryption::None,
+        config::SmtpTls::Auto if email.smtp_port == Some(465) => Encryption::Implicit,
+        config::SmtpTls::Auto if ["localhost", "127.0.0.1", "::1"].contains(&host.as_str()) => {
+            Encryption::None
+        }
+        config::SmtpTls::Auto => Encryption::Starttls,
+    };
+    let usual = match encryption {
+        Encryption::Implicit => 465,
+        Encryption::Starttls => 587,
+        Encryption::None => 25,
+    };
+    let name_and_password = email.smtp_username.clone().zip(email.smtp_password.as_ref());
+    Some(MailSettings {
+        host,
+        port: email.smtp_port.unwrap_or(usual),
+        encryption,
+        ca_file: email.smtp_ca_file.clone(),
+        login: name_and_password.map(|(name, word)| (name, Secret::new(word.reveal()))),
+        from_email: email.smtp_from_email.clone()?,
+        from_name: email.smtp_from_name.clone(),
+        patience: Patience::default(),
+    })
 }
 
 fn hash_policy(auth: &config::Auth) -> HashPolicy {

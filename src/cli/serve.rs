@@ -22,6 +22,8 @@ use crate::{
 };
 
 const BACKLOG: u32 = 1024;
+/// For the letter that is being handed over when the server is told to stop.
+const LETTER_TIME: Duration = Duration::from_secs(5);
 /// How long streams may take to say goodbye.
 const STREAMS_END: Duration = Duration::from_secs(2);
 
@@ -37,6 +39,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let (stop, stopped) = watch::channel(false);
     let endpoint = http::routes(core.clone(), house::http_settings(&config), stopped);
     let upkeep = tokio::spawn(core.clone().upkeep(log_line));
+    let mut mail = tokio::spawn(core.clone().deliver(stop.subscribe(), log_line));
     let journal = tokio::spawn(core.clone().journal_events());
     let updates = match &config.updates.feed_url {
         Some(url) => {
@@ -61,6 +64,9 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let _ = timeout(STREAMS_END, stop.closed()).await;
     upkeep.abort();
     journal.abort();
+    // A letter that is still being handed over then is marked, and the next process tries again.
+    let _ = timeout(LETTER_TIME, &mut mail).await;
+    mail.abort();
     for task in [updates, probing].into_iter().flatten() {
         task.abort();
     }

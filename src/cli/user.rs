@@ -13,6 +13,7 @@ use crate::{
         Core,
         accounts::Account,
         caller::Caller,
+        error::{Error, Noun},
         page::Page,
         people::UserDraft,
         permissions::ADMIN,
@@ -26,6 +27,14 @@ pub enum UserCommand {
     Add(AddUser),
     /// List all accounts.
     List(ListUsers),
+    /// Print a link by which somebody chooses a new password; it works once, for a day.
+    ResetLink(ResetLink),
+}
+
+#[derive(Args)]
+pub struct ResetLink {
+    /// The name or e-mail of the account.
+    name: String,
 }
 
 #[derive(Args)]
@@ -60,7 +69,25 @@ pub async fn run(config: Config, command: UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Add(command) => add(&core, command).await,
         UserCommand::List(command) => list(&core, &command).await,
+        UserCommand::ResetLink(command) => reset_link(&core, command).await,
     }
+}
+
+async fn reset_link(core: &Core, command: ResetLink) -> Result<(), Failure> {
+    let caller = Caller::operator();
+    let found = core.user_by_login(&caller, command.name).await?;
+    let account = found.ok_or(Error::NotFound(Noun::Account))?;
+    let (link, until) = core.user_reset_link(&caller, account.id).await?;
+    let mut text = format!("{link}\n");
+    if link.starts_with('/') {
+        text += "Put the address of your server before it; server.public_url is not set.\n";
+    }
+    let (name, until) = (&account.username, until.minute_text());
+    text += &format!("Hand it to {name}: it works once, until {until}.\n");
+    if !account.is_active() {
+        text += &format!("The account is {}: they cannot sign in yet.\n", account.status.name());
+    }
+    say(&text)
 }
 
 /// The lines of standard input that were asked for; each is bounded, since a mistaken file

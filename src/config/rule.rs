@@ -30,6 +30,14 @@ pub enum Rule {
     Feed,
     /// A duration from 1 s to 365 days, at a precision of 1 ms.
     Span,
+    /// The name or IP address of a machine.
+    Host,
+    /// A TCP port.
+    Port,
+    /// An e-mail address of ASCII characters.
+    Address,
+    /// One line of at most so many characters.
+    Line(usize),
     /// A word of at most so many lower-case ASCII letters, digits and these other characters.
     Word(usize, &'static str),
 }
@@ -45,6 +53,7 @@ impl Rule {
             Self::Whole(min, max, unit) => format!("a whole number of {unit} from {min} to {max}"),
             Self::Flag => "true or false".into(),
             Self::OneOf(words) => words.join(" or "),
+            Self::Secret(1) => "it as the other side knows it".into(),
             Self::Secret(min) => format!("at least {min} bytes, {OPENSSL}"),
             Self::Path => "a path".into(),
             Self::Sockets => "one or more IP addresses with port, such as 127.0.0.1:8080".into(),
@@ -54,6 +63,10 @@ impl Rule {
             Self::Link => format!("an http or https URL, such as {EXAMPLE}/start"),
             Self::Feed => "an https URL (http only for localhost, 127.0.0.1 or [::1])".into(),
             Self::Span => "a duration such as 8h, 90m or 1h30m, from 1s to 8760h".into(),
+            Self::Host => "a host name or IP address, such as mail.example.org".into(),
+            Self::Port => "a port from 1 to 65535".into(),
+            Self::Address => "an address such as gate@example.org".into(),
+            Self::Line(max) => format!("one line of 1 to {max} characters"),
             Self::Word(max, "") => format!("1 to {max} lower-case letters or digits"),
             Self::Word(max, _) => format!("1 to {max} lower-case letters, digits, - or _"),
         }

@@ -337,6 +337,39 @@ fn values_out_of_bounds_are_refused() {
 }
 
 #[test]
+fn settings_of_the_mail_server_are_checked() {
+    all_refused(
+        r#"
+        $GATELODGE_EMAIL__SMTP_HOST=mail server => is "mail server" | such as mail.example.org
+        $GATELODGE_EMAIL__SMTP_HOST=https://a => email.smtp_host is | a host name
+        $GATELODGE_EMAIL__SMTP_PORT=0 => out of range; give a port from 1 to 65535
+        $GATELODGE_EMAIL__SMTP_PORT=65536 => out of range
+        $GATELODGE_EMAIL__SMTP_TLS=ssl => give auto or starttls or implicit or none
+        $GATELODGE_EMAIL__SMTP_FROM_EMAIL=Gate <gate@example.org> => such as gate@example.org
+        $GATELODGE_EMAIL__SMTP_FROM_EMAIL=gate@ex ample => such as gate@example.org
+        $GATELODGE_EMAIL__LANGUAGE=fr => give en or de
+        email:\n  smtp_port: "25" => gatelodge.yaml:2: email.smtp_port is text
+        email:\n  smtp_from_name: "a\u000d\u000ab" => email.smtp_from_name is | one line
+        email:\n\n  smtp_host: a => gatelodge.yaml:3: email.smtp_host is set without email.smtp_from_email
+        email: {smtp_username: a} => email.smtp_username is set without email.smtp_password
+        $GATELODGE_EMAIL__SMTP_PASSWORD=horse => email.smtp_password is set without email.smtp_username
+        "#,
+    );
+    let folder = Folder::new();
+    folder.write("secret", "horse\n");
+    folder.write(
+        FILE_NAME,
+        "email: {smtp_host: '::1', smtp_from_email: g@a, smtp_port: 25, smtp_username: g@a, \
+         smtp_password_file: secret, smtp_tls: implicit, smtp_ca_file: ca.pem, language: de}",
+    );
+    let email = folder.load(&[]).unwrap().email;
+    assert_eq!((email.smtp_port, email.smtp_tls), (Some(25), SmtpTls::Implicit));
+    assert_eq!(email.smtp_password.as_ref().map(Hidden::reveal), Some("horse"));
+    assert_eq!(email.smtp_ca_file, Some(folder.0.join("ca.pem")));
+    assert_eq!((email.language, email.new_sign_in_letters), (Language::German, true));
+}
+
+#[test]
 fn urls_are_checked() {
     all_refused(
         r"

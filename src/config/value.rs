@@ -98,12 +98,13 @@ macro_rules! fields {
 
 fields! {
     bool: Raw::parsed, Self::to_string;
+    u16: port, Self::to_string;
     u32: whole, Self::to_string;
     u64: whole, Self::to_string;
     usize: whole, Self::to_string;
     Hidden: secret, |text: &Hidden| format!("(set, {} characters)", text.reveal().chars().count());
     PathBuf: path, |path: &PathBuf| path.display().to_string();
-    String: word_or_url, Self::clone;
+    String: plain_text, Self::clone;
     Duration: span, show_span;
     Vec<SocketAddr>: sockets, joined;
     Vec<IpNet>: networks, joined;
@@ -142,13 +143,30 @@ fn path(raw: &Raw) -> Read<PathBuf> {
     }
 }
 
-fn word_or_url(raw: &Raw) -> Read<String> {
+fn port(raw: &Raw) -> Read<u16> {
+    let number: i64 = raw.parsed()?;
+    let port = u16::try_from(number).ok().filter(|port| *port > 0);
+    port.ok_or_else(|| raw.out_of_range(number))
+}
+
+fn plain_text(raw: &Raw) -> Read<String> {
     let text = raw.text();
-    let Rule::Word(max, more) = &raw.setting.rule else {
-        return web::checked(text, &raw.setting.rule).map_err(|what| raw.wrong(what));
+    let right = match &raw.setting.rule {
+        Rule::Word(max, more) => {
+            let allowed =
+                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || more.contains(c);
+            (1..=*max).contains(&text.len()) && text.chars().all(allowed)
+        }
+        Rule::Line(max) => {
+            (1..=*max).contains(&text.chars().count()) && !text.contains(char::is_control)
+        }
+        Rule::Host => web::is_host(text),
+        Rule::Address => text.split_once('@').is_some_and(|(local, host)| {
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~.-".contains(&b);
+            (1..=64).contains(&local.len()) && local.bytes().all(allowed) && web::is_host(host)
+        }),
+        rule => return web::checked(text, rule).map_err(|what| raw.wrong(what)),
     };
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || more.contains(c);
-    let right = (1..=*max).contains(&text.len()) && text.chars().all(allowed);
     right.then(|| text.to_owned()).ok_or_else(|| raw.is(text))
 }
 

@@ -59,6 +59,11 @@ fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
     Some((host, Some(number)))
 }
 
+/// Whether a machine can be called so: a name, or an IP address without brackets.
+pub(super) fn is_host(text: &str) -> bool {
+    text.parse::<Ipv6Addr>().is_ok() || host_name(text).is_some()
+}
+
 fn host_name(name: &str) -> Option<String> {
     let last = name.rsplit('.').next()?;
     // Browsers read a name that ends in a number as an IPv4 address, so it has to be one.

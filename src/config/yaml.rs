@@ -138,7 +138,7 @@ impl Source {
         };
         let Entry { line, node, .. } = *entry;
         let typed = match &setting.rule {
-            Rule::Whole(..) => node.data.as_integer().map(|number| number.to_string()),
+            Rule::Whole(..) | Rule::Port => node.data.as_integer().map(|number| number.to_string()),
             Rule::Flag => node.data.as_bool().map(|flag| flag.to_string()),
             rule => {
                 return match node.data.as_sequence().filter(|_| rule.is_list()) {

@@ -10,6 +10,7 @@ use super::{
     error::{Error, Result, Why},
     events::{Event, EventKind},
     known::SessionKey,
+    places,
     secret::{Secret, TokenDigest},
     sessions::{self, Carrier, SessionId},
     tokens::Issued,
@@ -78,6 +79,7 @@ impl Core {
             self.open_session(&account, Carrier::GpodderCookie, METHOD, origin)?;
         let event = Event::new(EventKind::SignedIn, caller, self.clock.now()).about(METHOD);
         let (id, address) = place.clone();
+        let (core, origin) = (self.clone(), origin.clone());
         self.deed(move |transaction, now| {
             if !accounts::unchanged(transaction, &account)? {
                 return Err(Error::Unauthenticated(Why::SessionEnded));
@@ -85,6 +87,7 @@ impl Core {
             end_at(transaction, id, &address, now)?;
             accounts::note_sign_in(transaction, id, None, now)?;
             sessions::insert(transaction, &opening)?;
+            places::arrived(transaction, &core.settings, &account, &origin, now)?;
             event.append(transaction)
         })
         .await?;

@@ -64,6 +64,12 @@ impl Timestamp {
         Self(i64::try_from(moment.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX))
     }
 
+    /// Day and minute for people of any language, such as `2026-01-31 17:05 UTC`.
+    pub fn minute_text(self) -> String {
+        let text = self.whole_seconds().text();
+        text.get(..16).unwrap_or_default().replace('T', " ") + " UTC"
+    }
+
     /// RFC 3339, UTC.
     pub fn text(self) -> String {
         self.to_calendar().format(&Rfc3339).unwrap_or_default()

@@ -150,6 +150,25 @@ fn insert(
     Ok(())
 }
 
+/// An invitation that could be accepted now.
+pub(super) fn open_by_digest(
+    connection: &Connection,
+    digest: TokenDigest,
+    now: Timestamp,
+) -> Result<Option<Invitation>> {
+    let found = connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM invitations WHERE token_digest = ?1"))?
+        .query_row([digest], from_row)
+        .optional()?
+        .filter(|invitation| invitation.state(now) == InvitationState::Open);
+    let Some(invitation) = found else { return Ok(None) };
+    match maker_still_may(connection, &invitation) {
+        Ok(()) => Ok(Some(invitation)),
+        Err(Error::Expired(_)) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
 /// Asked before anything costly.
 pub(super) fn must_be_open(
     connection: &Connection,
@@ -219,6 +238,21 @@ pub(super) fn sweep(transaction: &Transaction<'_>, before: Timestamp) -> rusqlit
     transaction.prepare_cached("DELETE FROM invitations WHERE expires_at <= ?1")?.execute([before])
 }
 
+fn letter(caller: &Caller, invitation: &Invitation, recipient: String, token: Secret) -> Letter {
+    // Made by the command line, it comes from the house.
+    let by = caller.account().map_or_else(|_| String::new(), |maker| maker.display_name.clone());
+    Letter {
+        purpose: Purpose::Invitation,
+        recipient,
+        account: None,
+        invitation: Some(invitation.id.clone()),
+        client: caller.origin().address_text(),
+        token: Some(token),
+        details: vec![("by", by)],
+        expires_at: invitation.expires_at,
+    }
+}
+
 // Deeds
 
 impl Core {
@@ -260,15 +294,7 @@ impl Core {
                 permissions::grantable(transaction, &asking, &invitation.role)?;
                 insert(transaction, &invitation, TokenDigest::of(token.reveal()))?;
                 if let (Some(recipient), true) = (&invitation.email, settings.link_base.is_some()) {
-                    let letter = Letter {
-                        purpose: Purpose::Invitation,
-                        recipient: recipient.clone(),
-                        account: None,
-                        invitation: Some(invitation.id.clone()),
-                        client: asking.origin().address_text(),
-                        token: Some(token),
-                        expires_at: invitation.expires_at,
-                    };
+                    let letter = letter(&asking, &invitation, recipient.clone(), token);
                     letters::send(transaction, &settings, letter, now)?;
                 }
                 let event = Event::new(EventKind::InvitationCreated, &asking, now);

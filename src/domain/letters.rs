@@ -1,27 +1,37 @@
-//! Letters and the one-time tokens in them. A letter is written with the deed that causes it and
-//! waits in the outbox; the token stands in clear only there.
+//! Letters: written with the deed that causes them, they wait in the outbox until the worker has
+//! handed them to the mail server. What they carry stands in clear only there.
+
+mod delivery;
+mod tokens;
+mod words;
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use uuid::Uuid;
+use rusqlite::{Connection, Row, Transaction, params};
 
 use super::{
     Core, Settings, Timestamp,
-    accounts::{self, AccountId, Email},
+    accounts::{self, Account, AccountId, Email},
     caller::Caller,
-    error::{Error, Noun, Result},
+    error::{Error, Result},
     invitations,
     page::{Page, PageOf},
     permissions::SYSTEM_ADMIN,
-    secret::{Secret, TokenDigest, random_uuid},
+    secret::{Secret, random_text},
 };
+pub use delivery::{Round, mail_try};
+pub use tokens::LinkInfo;
+pub(super) use tokens::{consume_token, end_tokens, issue_token, token_lives};
+pub use words::Language;
 
 /// Letters to one address for one purpose within an hour (wire rule 21).
 const PER_ADDRESS: i64 = 3;
 /// Letters that one client may cause within an hour.
 const PER_CLIENT: i64 = 20;
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Letters that went out or failed are shown this long.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 macro_rules! purposes {
     ($($(#[$doc:meta])* $name:ident => $text:literal, $path:literal);* $(;)?) => {
@@ -60,9 +70,18 @@ purposes! {
     /// An admin made a link to hand over; it proves no address.
     ResetLink => "reset-link", "reset";
     Invitation => "invitation", "invite";
+    /// The account has another address now; told to both.
+    AddressChanged => "address-changed", "";
+    /// Somebody signed in from a network that is new.
+    NewSignIn => "new-sign-in", "";
+    /// An admin switched the account off.
+    AccountDisabled => "account-disabled", "";
     /// An admin tries the mail server.
     Test => "test", "";
 }
+
+/// Facts for a template, by their names there.
+pub(super) type Details = Vec<(&'static str, String)>;
 
 /// A letter before it is written.
 pub(super) struct Letter {
@@ -75,14 +94,36 @@ pub(super) struct Letter {
     /// which are not limited.
     pub client: String,
     pub token: Option<Secret>,
+    /// What it tells besides, by the names that its template has.
+    pub details: Details,
     pub expires_at: Timestamp,
 }
 
-/// A one-time token that was right, once.
-pub(super) struct Consumed {
-    pub purpose: Purpose,
-    pub account: AccountId,
-    pub address: String,
+/// Where a letter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetterStatus {
+    Waiting,
+    /// For want of a mail server, or of an address of ours to begin links with.
+    Held,
+    Failed,
+    Sent,
+}
+
+impl LetterStatus {
+    const ALL: [Self; 4] = [Self::Waiting, Self::Held, Self::Failed, Self::Sent];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::Sent => "sent",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        Self::ALL.into_iter().find(|status| status.name() == text).unwrap_or(Self::Failed)
+    }
 }
 
 /// A letter in the outbox, as an admin sees it.
@@ -96,12 +137,14 @@ pub struct OutboxLetter {
     /// To hand over by other ways; only while it waits, and only to those whose rights cover the
     /// account's or the invitation's.
     pub link: Option<String>,
-    /// `waiting` · `held` (no address of ours is known) · `failed` · `sent`
-    pub status: String,
+    pub status: LetterStatus,
     pub attempts: u32,
     pub last_error: Option<String>,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
+    /// `None` once it is sent or has failed.
+    pub next_attempt_at: Option<Timestamp>,
+    pub sent_at: Option<Timestamp>,
 }
 
 /// A link for people; without a known address of ours only its path.
@@ -112,106 +155,6 @@ pub(super) fn link(settings: &Settings, purpose: Purpose, token: &Secret) -> Str
 
 // Rows
 
-/// Makes a token for `purpose`; older ones of this account and purpose end.
-pub(super) fn issue_token(
-    transaction: &Transaction<'_>,
-    purpose: Purpose,
-    account: AccountId,
-    address: &str,
-    (now, expires_at): (Timestamp, Timestamp),
-) -> Result<Secret> {
-    let token = random_uuid().to_string();
-    end_tokens(transaction, account, Some(purpose))?;
-    transaction
-        .prepare_cached(
-            "INSERT INTO one_time_tokens (digest, purpose, account_id, address, created_at, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            TokenDigest::of(&token),
-            purpose.name(),
-            account,
-            address,
-            now,
-            expires_at
-        ])?;
-    Ok(Secret::new(token))
-}
-
-/// Ends what is open for an account, and the letters that would carry it.
-pub(super) fn end_tokens(
-    transaction: &Transaction<'_>,
-    account: AccountId,
-    purpose: Option<Purpose>,
-) -> Result<()> {
-    let name = purpose.map(Purpose::name);
-    transaction
-        .prepare_cached(
-            "DELETE FROM one_time_tokens WHERE account_id = ?1 AND (?2 IS NULL OR purpose = ?2)",
-        )?
-        .execute(params![account, name])?;
-    transaction
-        .prepare_cached(
-            "UPDATE outbox SET link = NULL, status = 'failed', last_error = 'replaced by a newer letter'
-             WHERE account_id = ?1 AND (?2 IS NULL OR purpose = ?2) AND status IN ('waiting', 'held')",
-        )?
-        .execute(params![account, name])?;
-    Ok(())
-}
-
-/// The one canonical spelling of a token that came back, or nothing.
-fn token_digest(token: &str) -> Option<TokenDigest> {
-    let parsed = Uuid::try_parse(token).ok()?.to_string();
-    (parsed == token).then(|| TokenDigest::of(token))
-}
-
-/// Whether a token would be right, without using it up: asked before anything costly.
-pub(super) fn token_lives(
-    connection: &Connection,
-    purposes: &[Purpose],
-    token: &str,
-    now: Timestamp,
-) -> Result<()> {
-    let expired = || Error::Expired(Noun::OneTimeToken);
-    let digest = token_digest(token).ok_or_else(expired)?;
-    let purpose: Option<String> = connection
-        .prepare_cached(
-            "SELECT purpose FROM one_time_tokens
-             WHERE digest = ?1 AND consumed_at IS NULL AND expires_at > ?2",
-        )?
-        .query_row(params![digest, now], |row| row.get(0))
-        .optional()?;
-    let found = purpose.as_deref().and_then(Purpose::parse).ok_or_else(expired)?;
-    if purposes.contains(&found) { Ok(()) } else { Err(expired()) }
-}
-
-/// Uses a token up. One conditional UPDATE: of fifty at once exactly one gets it.
-pub(super) fn consume_token(
-    transaction: &Transaction<'_>,
-    purposes: &[Purpose],
-    token: &str,
-    now: Timestamp,
-) -> Result<Consumed> {
-    let expired = || Error::Expired(Noun::OneTimeToken);
-    let digest = token_digest(token).ok_or_else(expired)?;
-    let row = transaction
-        .prepare_cached(
-            "UPDATE one_time_tokens SET consumed_at = ?2
-             WHERE digest = ?1 AND consumed_at IS NULL AND expires_at > ?2
-             RETURNING purpose, account_id, address",
-        )?
-        .query_row(params![digest, now], |row| {
-            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
-        })
-        .optional()?;
-    let (purpose, account, address) = row.ok_or_else(expired)?;
-    let found = Purpose::parse(&purpose).filter(|purpose| purposes.contains(purpose));
-    transaction
-        .prepare_cached("UPDATE outbox SET link = NULL WHERE account_id = ?1 AND purpose = ?2")?
-        .execute(params![account, purpose])?;
-    Ok(Consumed { purpose: found.ok_or_else(expired)?, account, address })
-}
-
 /// Ends the letters of an invitation that nobody can use any more.
 pub(super) fn end_invitation(transaction: &Transaction<'_>, id: &str) -> Result<()> {
     transaction
@@ -219,7 +162,8 @@ pub(super) fn end_invitation(transaction: &Transaction<'_>, id: &str) -> Result<
         .execute([id])?;
     transaction
         .prepare_cached(
-            "UPDATE outbox SET status = 'failed', last_error = 'the invitation is no longer open'
+            "UPDATE outbox SET status = 'failed', details = '{}',
+                 last_error = 'the invitation is no longer open'
              WHERE invitation_id = ?1 AND status IN ('waiting', 'held')",
         )?
         .execute([id])?;
@@ -243,20 +187,32 @@ pub(super) fn send(
     post(transaction, settings, &Letter { token: Some(token), ..letter }, now)
 }
 
-/// Puts a letter into the outbox, whatever the limits; held back there while no address of ours is known.
+/// Whether letters with links can go out at all.
+fn go_out(settings: &Settings) -> bool {
+    settings.link_base.is_some() && settings.mail.is_some()
+}
+
+/// Puts a letter into the outbox, whatever the limits; held back there while none can go out.
 pub(super) fn post(
     transaction: &Transaction<'_>,
     settings: &Settings,
     letter: &Letter,
     now: Timestamp,
 ) -> Result<()> {
-    let status = if settings.link_base.is_some() { "waiting" } else { "held" };
+    let needs_nothing = letter.token.is_none() && settings.mail.is_some();
+    let status = match needs_nothing || go_out(settings) {
+        true => LetterStatus::Waiting,
+        false => LetterStatus::Held,
+    };
     let link = letter.token.as_ref().map(|token| link(settings, letter.purpose, token));
+    let details = serde_json::Map::from_iter(
+        letter.details.iter().map(|(name, text)| ((*name).to_owned(), text.as_str().into())),
+    );
     transaction
         .prepare_cached(
             "INSERT INTO outbox (purpose, recipient, account_id, invitation_id, client, link, status,
-                 next_attempt_at, created_at, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)",
+                 next_attempt_at, created_at, expires_at, message_id, details)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             letter.purpose.name(),
@@ -265,11 +221,46 @@ pub(super) fn post(
             letter.invitation,
             letter.client,
             link,
-            status,
+            status.name(),
             now,
-            letter.expires_at
+            letter.expires_at,
+            random_text(32),
+            serde_json::Value::Object(details).to_string()
         ])?;
     Ok(())
+}
+
+/// Tells somebody what happened to their account, if letters go out and the address has proven to
+/// be theirs. Counted by itself, so that nobody can use up a client's letters to silence it.
+pub(super) fn tell(
+    transaction: &Transaction<'_>,
+    settings: &Settings,
+    (purpose, details): (Purpose, Details),
+    account: &Account,
+    now: Timestamp,
+) -> Result<()> {
+    let Some(recipient) = account.email.clone().filter(|_| account.email_verified) else {
+        return Ok(());
+    };
+    let told: i64 = transaction
+        .prepare_cached(
+            "SELECT count(*) FROM outbox WHERE recipient = ?1 AND purpose = ?2 AND created_at > ?3",
+        )?
+        .query_row(params![recipient, purpose.name(), now.minus(HOUR)], |row| row.get(0))?;
+    if told >= PER_ADDRESS || !go_out(settings) {
+        return Ok(());
+    }
+    let letter = Letter {
+        purpose,
+        recipient,
+        account: Some(account.id),
+        invitation: None,
+        client: String::new(),
+        token: None,
+        details,
+        expires_at: now.plus(DAY),
+    };
+    post(transaction, settings, &letter, now)
 }
 
 fn has_too_many(transaction: &Transaction<'_>, letter: &Letter, since: Timestamp) -> Result<bool> {
@@ -290,18 +281,27 @@ fn has_too_many(transaction: &Transaction<'_>, letter: &Letter, since: Timestamp
 
 /// Forgets letters and tokens past their time; how many.
 pub(super) fn sweep(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<usize> {
-    // An hour more, since the limits count them.
     let tokens = transaction
         .prepare_cached("DELETE FROM one_time_tokens WHERE expires_at <= ?1")?
         .execute([now])?;
+    let ended = transaction
+        .prepare_cached(
+            "UPDATE outbox SET status = 'failed', link = NULL, details = '{}',
+                 next_attempt_at = NULL, last_error = coalesce(last_error, 'it became too old')
+             WHERE status IN ('waiting', 'held') AND expires_at <= ?1",
+        )?
+        .execute([now])?;
     let letters = transaction
-        .prepare_cached("DELETE FROM outbox WHERE expires_at <= ?1")?
-        .execute([now.minus(HOUR)])?;
-    Ok(tokens + letters)
+        .prepare_cached(
+            "DELETE FROM outbox WHERE status IN ('sent', 'failed') AND created_at <= ?1",
+        )?
+        .execute([now.minus(KEPT)])?;
+    Ok(tokens + ended + letters)
 }
 
 const COLUMNS: &str = "id, purpose, recipient, account_id, invitation_id, link, status, attempts,
-    last_error, created_at, expires_at";
+    last_error, created_at, expires_at,
+    CASE status WHEN 'waiting' THEN next_attempt_at END, sent_at";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<OutboxLetter> {
     Ok(OutboxLetter {
@@ -311,11 +311,13 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<OutboxLetter> {
         account: row.get(3)?,
         invitation: row.get(4)?,
         link: row.get(5)?,
-        status: row.get(6)?,
+        status: LetterStatus::parse(&row.get::<_, String>(6)?),
         attempts: row.get(7)?,
         last_error: row.get(8)?,
         created_at: row.get(9)?,
         expires_at: row.get(10)?,
+        next_attempt_at: row.get(11)?,
+        sent_at: row.get(12)?,
     })
 }
 
@@ -341,22 +343,28 @@ fn hide_links_beyond(
 // Deeds
 
 impl Core {
-    /// Letters that wait, are held back or failed; newest first.
-    pub async fn outbox_list(&self, caller: &Caller, page: Page) -> Result<PageOf<OutboxLetter>> {
+    /// Letters of one status, or all but those that are sent; newest first.
+    pub async fn outbox_list(
+        &self,
+        caller: &Caller,
+        status: Option<LetterStatus>,
+        page: Page,
+    ) -> Result<PageOf<OutboxLetter>> {
+        const WHICH: &str = "(status = ?1 OR (?1 IS NULL AND status <> 'sent'))";
         caller.must_not_be_key()?;
         caller.must(SYSTEM_ADMIN)?;
-        let asking = caller.clone();
+        let (asking, status) = (caller.clone(), status.map(LetterStatus::name));
         self.db
             .read(move |connection| {
                 let total = connection
-                    .prepare_cached("SELECT count(*) FROM outbox WHERE status <> 'sent'")?
-                    .query_row([], |row| row.get(0))?;
+                    .prepare_cached(&format!("SELECT count(*) FROM outbox WHERE {WHICH}"))?
+                    .query_row([status], |row| row.get(0))?;
                 let mut rows = connection
                     .prepare_cached(&format!(
-                        "SELECT {COLUMNS} FROM outbox WHERE status <> 'sent'
-                         ORDER BY id DESC LIMIT ?1 OFFSET ?2"
+                        "SELECT {COLUMNS} FROM outbox WHERE {WHICH}
+                         ORDER BY id DESC LIMIT ?2 OFFSET ?3"
                     ))?
-                    .query_map([page.limit(), page.offset()], from_row)?
+                    .query_map(params![status, page.limit(), page.offset()], from_row)?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
                 hide_links_beyond(connection, &asking, &mut rows)?;
                 Ok(PageOf::new(rows, total))
@@ -365,9 +373,15 @@ impl Core {
     }
 
     /// Puts a test letter into the outbox.
+    ///
+    /// # Errors
+    /// [`Error::Disabled`] without a mail server, [`Error::Invalid`] for the address.
     pub async fn mail_test(&self, caller: &Caller, address: &str) -> Result<()> {
         caller.must(SYSTEM_ADMIN)?;
         let recipient = Email::parse(address)?;
+        if self.settings.mail.is_none() {
+            return Err(Error::Disabled("a mail server"));
+        }
         let settings = self.settings.clone();
         self.deed(move |transaction, now| {
             let letter = Letter {
@@ -377,6 +391,7 @@ impl Core {
                 invitation: None,
                 client: String::new(),
                 token: None,
+                details: Details::new(),
                 expires_at: now.plus(HOUR),
             };
             post(transaction, &settings, &letter, now)

@@ -1,8 +1,9 @@
 //! What those who look after the house do with other people's accounts.
 
 use super::{
-    Core, Timestamp,
+    Core, Settings, Timestamp,
     accounts::{self, Account, AccountId, Email, NewAccount, Status, Username, check_line},
+    addresses::tell_address_changed,
     caller::Caller,
     error::{Clash, Denied, Error, Field, Reason, Result},
     events::{Event, EventKind},
@@ -177,7 +178,7 @@ impl Core {
             Some(password) => Some(self.new_hash(password).await?),
             None => None,
         };
-        let asking = caller.clone();
+        let (asking, settings) = (caller.clone(), self.settings.clone());
         let account = self
             .deed(move |transaction, now| {
                 let was = accounts::must_exist(transaction, id)?;
@@ -192,6 +193,7 @@ impl Core {
                 accounts::update(transaction, &account, now)?;
                 accounts::admin_remains(transaction, &was)?;
                 note_change(transaction, &asking, &was, &account, now)?;
+                tell_change(transaction, &settings, &was, &account, now)?;
                 accounts::must_exist(transaction, id)
             })
             .await?;
@@ -342,6 +344,22 @@ fn end_what_was(
     }
     if account.email != was.email || account.status != was.status || new_password {
         letters::end_tokens(transaction, was.id, None)?;
+    }
+    Ok(())
+}
+
+/// What the owner should learn by letter.
+fn tell_change(
+    transaction: &rusqlite::Transaction<'_>,
+    settings: &Settings,
+    was: &Account,
+    account: &Account,
+    now: Timestamp,
+) -> Result<()> {
+    tell_address_changed(transaction, settings, was, account, now)?;
+    if was.is_active() && account.status == Status::Disabled {
+        let letter = (Purpose::AccountDisabled, Vec::new());
+        letters::tell(transaction, settings, letter, account, now)?;
     }
     Ok(())
 }

@@ -237,6 +237,7 @@ impl Core {
                 invitation: None,
                 client,
                 token: None,
+                details: Vec::new(),
                 expires_at: now.plus(CHANGE_LIFE),
             };
             letters::send(transaction, &settings, letter, now)

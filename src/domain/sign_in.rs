@@ -12,6 +12,7 @@ use super::{
     events::{Event, EventKind},
     known::RightBasic,
     passwords::Place,
+    places,
     secret::{Secret, keyed_digest},
     sessions::{self, Carried, Carrier},
 };
@@ -218,12 +219,13 @@ impl Core {
         let (opening, carried) = self.open_session(&account, knock.carrier, method, origin)?;
         let event = Event::from_origin(EventKind::SignedIn, origin, self.clock.now());
         let event = event.by(account.id).about(method);
-        let id = account.id;
+        let (id, core, origin) = (account.id, self.clone(), knock.origin.clone());
         let account = self
             .deed(move |transaction, now| {
                 if !accounts::unchanged(transaction, &account)? {
                     return Ok(None);
                 }
+                places::arrived(transaction, &core.settings, &account, &origin, now)?;
                 accounts::note_sign_in(transaction, id, new_hash.as_deref(), now)?;
                 if method == "password" {
                     forget_wrong_pins(transaction, id)?;

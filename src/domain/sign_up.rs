@@ -1,5 +1,5 @@
 //! How accounts come to be, and how their owners get back in: the first account, open sign-up,
-//! invitations, confirmed addresses, forgotten passwords.
+//! invitations, forgotten passwords.
 
 use std::{sync::PoisonError, time::Duration};
 
@@ -16,7 +16,8 @@ use super::{
     letters::{self, Letter, Purpose},
     passwords::PasswordRule,
     permissions::{ADMIN, DEFAULT_ROLE},
-    secret::{Secret, TokenDigest, random_text, same},
+    places,
+    secret::{Secret, TokenDigest, random_text},
     sessions::{self, Carried, Carrier},
     sign_in::forget_wrong_pins,
 };
@@ -181,6 +182,7 @@ impl Core {
                 core.open_session(&account, carrier, "registration", &asking.origin)?;
             accounts::note_sign_in(transaction, account.id, None, now)?;
             sessions::insert(transaction, &opening)?;
+            places::arrived(transaction, &core.settings, &account, &asking.origin, now)?;
             let account = accounts::must_exist(transaction, account.id)?;
             Ok(Some(Registered { account, carried: Some(carried) }))
         })
@@ -261,35 +263,12 @@ impl Core {
                 invitation: None,
                 client: origin.address_text(),
                 token: None,
+                details: Vec::new(),
                 expires_at: now.plus(self.settings.verification_life),
             };
             letters::send(transaction, &self.settings, letter, now)?;
         }
         Ok(account)
-    }
-
-    /// Follows the link of a letter: verifies an address, activates a pending account, or puts a
-    /// changed address in force. Does not sign in.
-    pub async fn email_verify(&self, token: &Secret, origin: &Origin) -> Result<()> {
-        let (token, origin) = (token.clone(), origin.clone());
-        let id = self
-            .deed(move |transaction, now| {
-                let purposes = [Purpose::VerifyEmail, Purpose::Activate, Purpose::ChangeEmail];
-                let used = letters::consume_token(transaction, &purposes, token.reveal(), now)?;
-                let account = accounts::must_exist(transaction, used.account)?;
-                let event = Event::from_origin(EventKind::EmailVerified, &origin, now);
-                let event = event.by(account.id);
-                if used.purpose == Purpose::ChangeEmail {
-                    change_address(transaction, account, used.address, now)?;
-                } else {
-                    confirm_address(transaction, account, &used.address, now)?;
-                }
-                event.append(transaction)?;
-                Ok(used.account)
-            })
-            .await?;
-        self.known.forget(id);
-        Ok(())
     }
 
     /// Sends the letter again to a pending or unverified account of that address. Says nothing
@@ -440,49 +419,8 @@ fn write_to(
         invitation: None,
         client: client.to_owned(),
         token: None,
+        details: Vec::new(),
         expires_at: now.plus(life),
     };
     letters::send(transaction, settings, letter, now)
-}
-
-fn confirm_address(
-    transaction: &Transaction<'_>,
-    mut account: Account,
-    address: &str,
-    now: Timestamp,
-) -> Result<()> {
-    // A letter to an address that is no longer the account's proves nothing.
-    let same_address =
-        account.email.as_deref().is_some_and(|email| same(email.as_bytes(), address.as_bytes()));
-    let lapsed = account.pending_until.is_some_and(|until| until <= now);
-    if !same_address || lapsed || account.status == Status::Disabled {
-        return Err(Error::Expired(Noun::OneTimeToken));
-    }
-    account.email_verified = true;
-    account.status = Status::Active;
-    account.pending_until = None;
-    accounts::update(transaction, &account, now)
-}
-
-fn change_address(
-    transaction: &Transaction<'_>,
-    mut account: Account,
-    address: String,
-    now: Timestamp,
-) -> Result<()> {
-    if !account.is_active() {
-        return Err(Error::Expired(Noun::OneTimeToken));
-    }
-    if account.username.contains('@') {
-        account.username.clone_from(&address);
-    }
-    account.email = Some(address);
-    account.email_verified = true;
-    accounts::update(transaction, &account, now).map_err(|error| match error {
-        // Somebody else took the address meanwhile: the letter is worth nothing now.
-        Error::Taken(_) => Error::Expired(Noun::OneTimeToken),
-        other => other,
-    })?;
-    // What was mailed to the old address must not work for the new one.
-    letters::end_tokens(transaction, account.id, None)
 }

@@ -70,7 +70,7 @@ impl Core {
     pub async fn system_state(&self, caller: &Caller) -> Result<SystemState> {
         caller.must(SYSTEM_HEALTH)?;
         let now = self.clock.now();
-        let (accounts, live_sessions, letters_waiting) = self
+        let (accounts, live_sessions, letters_waiting, letters_failed) = self
             .db
             .read(move |connection| {
                 let count = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
@@ -83,6 +83,11 @@ impl Core {
                         &[&now],
                     )?,
                     count("SELECT count(*) FROM outbox WHERE status IN ('waiting', 'held')", &[])?,
+                    // Those that were tried; others only lost their links.
+                    count(
+                        "SELECT count(*) FROM outbox WHERE status = 'failed' AND attempts > 0",
+                        &[],
+                    )?,
                 ))
             })
             .await?;
@@ -97,12 +102,25 @@ impl Core {
             live_sessions: count(live_sessions),
             letters_waiting: count(letters_waiting),
             hash_lanes: u32::try_from(self.settings.hash.lanes).unwrap_or(u32::MAX),
-            warnings: self.warnings(),
+            warnings: self.warnings(letters_failed),
         })
     }
 
-    fn warnings(&self) -> Vec<String> {
+    fn warnings(&self, letters_failed: i64) -> Vec<String> {
         let mut warnings = Vec::new();
+        if self.settings.mail.is_none() {
+            warnings.push(
+                "email.smtp_host is not set: no letter goes out; hand their links over, see \
+                 /api/v1/outbox"
+                    .to_owned(),
+            );
+        }
+        if letters_failed > 0 {
+            warnings.push(format!(
+                "{letters_failed} letters of the last week could not be handed over: see \
+                 /api/v1/outbox?status=failed"
+            ));
+        }
         if self.settings.link_base.is_none() {
             warnings.push(
                 "server.public_url is not set: links in letters and invitations are held back \

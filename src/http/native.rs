@@ -6,6 +6,7 @@ mod error;
 mod events;
 mod invitations;
 mod keys;
+mod links;
 mod people;
 mod profile;
 mod roles;
@@ -47,6 +48,7 @@ enum Tag {
 /// All operations of native.
 pub type Apis = (
     auth::AuthApi,
+    links::LinksApi,
     setup::SetupApi,
     profile::ProfileApi,
     keys::KeysApi,
@@ -61,6 +63,7 @@ pub type Apis = (
 pub fn apis(core: &Core, stop: watch::Receiver<bool>) -> Apis {
     (
         auth::AuthApi { core: core.clone() },
+        links::LinksApi { core: core.clone() },
         setup::SetupApi { core: core.clone() },
         profile::ProfileApi { core: core.clone() },
         keys::KeysApi { core: core.clone() },

@@ -26,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     Door,
     client::{Facts, Surroundings, may_change_state},
+    pages,
     voice::{Speak, Trouble},
 };
 use crate::domain::{
@@ -149,6 +150,7 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         }
         // The operation takes the request along; who asks may have to be known after it.
         let asked = door.stranger.map(|ask| (ask, credentials(request.headers())));
+        let wants_page = door.has_pages && pages::wants_page(request.headers());
         let response = self.inner.get_response(request).await;
         if !is_unrouted(&response) {
             if let Some(farewell) = door.farewell.filter(|_| response.status() == StatusCode::OK) {
@@ -161,6 +163,9 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
             && let Err(error) = ask(&headers, facts).await
         {
             return (door.speak)(error.into());
+        }
+        if wants_page && response.status() != StatusCode::METHOD_NOT_ALLOWED {
+            return pages::not_found();
         }
         (door.speak)(match response.status() {
             StatusCode::METHOD_NOT_ALLOWED => Trouble::Method,

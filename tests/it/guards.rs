@@ -13,6 +13,7 @@ use super::house::{Answer, House, PASSWORD, text};
 /// What a stranger may call.
 const PUBLIC: &[&str] = &[
     "auth_forgot_password",
+    "auth_link_info",
     "auth_login",
     "auth_options",
     "auth_refresh",

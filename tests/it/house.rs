@@ -15,11 +15,13 @@ use gatelodge::{
     domain::{
         Clock, Core, Settings, Timestamp,
         caller::Caller,
+        letters::Language,
         passwords::{HashKind, HashPolicy},
         people::UserDraft,
         secret::Secret,
         sessions::Lives,
         sign_up::RegistrationMode,
+        smtp::{Encryption, MailSettings, Patience},
         throttle::ThrottlePolicy,
     },
     http::{self, Dialects, HttpSettings, client::Surroundings},
@@ -93,6 +95,9 @@ fn settings(folder: &Path) -> Settings {
         api_key_prefix: "lodge".to_owned(),
         link_base: Some("https://gate.example.org".to_owned()),
         verification_life: day,
+        mail: Some(nowhere()),
+        language: Language::English,
+        new_sign_in_letters: true,
         pin_networks: ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "192.168.0.0/16"]
             .map(|net| net.parse().expect("a network"))
             .to_vec(),
@@ -101,6 +106,20 @@ fn settings(folder: &Path) -> Settings {
         signup_role: "developer".to_owned(),
         mask_addresses: false,
         probe_https: false,
+    }
+}
+
+/// A mail server that nobody asks, since no worker runs in a test house.
+pub fn nowhere() -> MailSettings {
+    MailSettings {
+        host: "127.0.0.1".to_owned(),
+        port: 9,
+        encryption: Encryption::None,
+        ca_file: None,
+        login: None,
+        from_email: "gate@example.org".to_owned(),
+        from_name: "Gatelodge".to_owned(),
+        patience: Patience::default(),
     }
 }
 

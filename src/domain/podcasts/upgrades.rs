@@ -43,9 +43,15 @@ struct Candidate {
     is_unknown: bool,
 }
 
+/// An address that somebody's subscription made us curious about.
+struct Asked {
+    account: AccountId,
+    url: String,
+}
+
 /// What waits to be probed, in memory only: nothing is written because somebody looks.
 pub struct Probes {
-    waiting: Mutex<VecDeque<String>>,
+    waiting: Mutex<VecDeque<Asked>>,
     bell: Notify,
     caused: Cache<AccountId, (Timestamp, u32)>,
 }
@@ -57,27 +63,32 @@ impl Default for Probes {
 }
 
 impl Probes {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Asked>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self, account: AccountId, urls: impl Iterator<Item = String>, now: Timestamp) {
+    /// Puts addresses in line, as many of one account as may be probed in an hour.
+    fn ask(&self, account: AccountId, urls: impl Iterator<Item = String>) {
         let mut waiting = self.lock();
-        let (mut since, mut count) = self.caused.get(&account).unwrap_or((now, 0));
-        if now >= since.plus(HOUR) {
-            (since, count) = (now, 0);
-        }
-        for url in urls {
-            if count >= PER_HOUR || waiting.len() >= WAITING {
+        for url in urls.take(PER_HOUR as usize) {
+            if waiting.len() >= WAITING {
                 break;
             }
-            if !waiting.contains(&url) {
-                waiting.push_back(url);
-                count += 1;
+            if !waiting.iter().any(|asked| asked.url == url) {
+                waiting.push_back(Asked { account, url });
             }
         }
-        self.caused.insert(account, (since, count));
         self.bell.notify_one();
+    }
+
+    /// Counts a probe; whether the account may cause it.
+    fn count(&self, account: AccountId, now: Timestamp) -> bool {
+        let known = self.caused.get(&account).filter(|(since, _)| now < since.plus(HOUR));
+        let (since, count) = known.unwrap_or((now, 0));
+        if count < PER_HOUR {
+            self.caused.insert(account, (since, count + 1));
+        }
+        count < PER_HOUR
     }
 }
 
@@ -120,6 +131,14 @@ fn candidates(
         .collect()
 }
 
+fn is_known(connection: &Connection, url: &str, since: Timestamp) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM https_probes WHERE url = ?1 AND checked_at > ?2)",
+        )?
+        .query_row(params![url, since], |row| row.get(0))
+}
+
 fn note(
     transaction: &Transaction<'_>,
     url: &str,
@@ -160,10 +179,16 @@ impl Core {
         if self.settings.probe_https {
             let unknown = found.iter().filter(|candidate| candidate.is_unknown);
             let urls = unknown.map(|candidate| candidate.upgrade.https_url.clone());
-            self.probes.ask(account, urls, now);
+            self.probes.ask(account, urls);
         }
         let known = found.into_iter().filter(|candidate| candidate.works);
         Ok(known.map(|candidate| candidate.upgrade).collect())
+    }
+
+    async fn is_fresh(&self, url: String) -> bool {
+        let since = self.clock.now().minus(KEPT);
+        let found = self.db.read(move |c| Ok::<_, Error>(is_known(c, &url, since)?));
+        found.await.unwrap_or(false)
     }
 
     /// Probes what waits, one after the other, until the process ends.
@@ -171,7 +196,12 @@ impl Core {
         loop {
             self.probes.bell.notified().await;
             loop {
-                let Some(url) = self.probes.lock().pop_front() else { break };
+                let Some(Asked { account, url }) = self.probes.lock().pop_front() else { break };
+                // Somebody may have looked again while it was being asked.
+                let is_fresh = self.is_fresh(url.clone()).await;
+                if is_fresh || !self.probes.count(account, self.clock.now()) {
+                    continue;
+                }
                 let works = probe.finds_feed(&url).await;
                 let noted =
                     self.deed(move |transaction, now| Ok(note(transaction, &url, works, now)?));

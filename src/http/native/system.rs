@@ -2,7 +2,7 @@
 
 use poem::Body;
 use poem_openapi::{
-    ApiResponse, Object, OpenApi,
+    ApiResponse, Enum, Object, OpenApi,
     param::Query,
     payload::{Binary, Json},
 };
@@ -15,17 +15,24 @@ use super::{
     error::NativeError,
     shapes::{Message, Paged},
 };
-use crate::domain::{Core, error::Error, letters::OutboxLetter, page::Page, system::SystemState};
+use crate::domain::{
+    Core,
+    error::Error,
+    letters::{LetterStatus, OutboxLetter},
+    page::Page,
+    system::SystemState,
+};
 
 pub struct SystemApi {
     pub core: Core,
 }
 
-/// A letter that waits, is held back or failed.
+/// A letter; those that are sent or have failed are forgotten after a week.
 #[derive(Object)]
 struct Letter {
     id: i64,
-    /// `verify-email` · `activate` · `change-email` · `reset-password` · `invitation` · `test`
+    /// `verify-email` · `activate` · `change-email` · `reset-password` · `invitation` ·
+    /// `address-changed` · `new-sign-in` · `account-disabled` · `test`
     purpose: String,
     recipient: String,
     /// The account that it is about.
@@ -34,13 +41,50 @@ struct Letter {
     /// To hand over by other ways; `null` once it is used, replaced, or beyond your rights.
     #[oai(nullable)]
     link: Option<String>,
-    /// `waiting` · `held` until `server.public_url` is set · `failed`
-    status: String,
+    status: Status,
     attempts: u32,
+    /// What the mail server said, or did not say, to the last try.
     #[oai(nullable)]
     last_error: Option<String>,
     created_at: Moment,
     expires_at: Moment,
+    #[oai(nullable)]
+    next_attempt_at: Option<Moment>,
+    #[oai(nullable)]
+    sent_at: Option<Moment>,
+}
+
+/// Where a letter is.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "lowercase")]
+enum Status {
+    Waiting,
+    /// Until a mail server and `server.public_url` are set: hand its link over.
+    Held,
+    Failed,
+    Sent,
+}
+
+impl From<LetterStatus> for Status {
+    fn from(status: LetterStatus) -> Self {
+        match status {
+            LetterStatus::Waiting => Self::Waiting,
+            LetterStatus::Held => Self::Held,
+            LetterStatus::Failed => Self::Failed,
+            LetterStatus::Sent => Self::Sent,
+        }
+    }
+}
+
+impl From<Status> for LetterStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Waiting => Self::Waiting,
+            Status::Held => Self::Held,
+            Status::Failed => Self::Failed,
+            Status::Sent => Self::Sent,
+        }
+    }
 }
 
 impl From<OutboxLetter> for Letter {
@@ -51,11 +95,13 @@ impl From<OutboxLetter> for Letter {
             recipient: letter.recipient,
             account: letter.account.map(|id| id.uuid()),
             link: letter.link,
-            status: letter.status,
+            status: letter.status.into(),
             attempts: letter.attempts,
             last_error: letter.last_error,
             created_at: Moment(letter.created_at),
             expires_at: Moment(letter.expires_at),
+            next_attempt_at: letter.next_attempt_at.map(Moment),
+            sent_at: letter.sent_at.map(Moment),
         }
     }
 }
@@ -117,24 +163,32 @@ enum Backup {
 impl SystemApi {
     /// Letters that wait, are held back or failed
     ///
-    /// Newest first. Needs `system-admin`.
+    /// Newest first; those that are sent only with `status=sent`. Needs `system-admin`.
     #[oai(path = "/outbox", method = "get", operation_id = "outbox_list")]
     async fn outbox(
         &self,
         caller: Signed,
+        /// Letters of this status only.
+        status: Query<Option<Status>>,
         /// From 1.
         page: Query<Option<u32>>,
         /// 1 to 200.
         page_size: Query<Option<u32>>,
     ) -> Result<Paged<Letter>, NativeError> {
         let page = Page::new(page.0, page_size.0)?;
-        let found = self.core.outbox_list(&caller.0, page).await?;
-        Ok(Paged::of("/api/v1/outbox", page, found, Letter::from))
+        let status = status.0.map(LetterStatus::from);
+        let found = self.core.outbox_list(&caller.0, status, page).await?;
+        let path = status.map_or_else(
+            || "/api/v1/outbox".to_owned(),
+            |status| format!("/api/v1/outbox?status={}", status.name()),
+        );
+        Ok(Paged::of(&path, page, found, Letter::from))
     }
 
     /// Send a test letter
     ///
-    /// Puts it into the outbox, where its fate can be seen. Needs `system-admin`.
+    /// Puts it into the outbox, where its fate can be seen: `/outbox`, and `/outbox?status=sent`
+    /// once the mail server has taken it. 503 without a mail server. Needs `system-admin`.
     #[oai(path = "/system/mail-test", method = "post", operation_id = "system_mail_test")]
     async fn mail_test(
         &self,

@@ -1,0 +1,221 @@
+//! The pages that letters lead to: what they send, and that looking at them changes nothing.
+
+use gatelodge::domain::sign_up::RegistrationMode;
+use serde_json::{Value, json};
+
+use super::{
+    house::{Answer, House, PASSWORD, text},
+    native_register::{letter, token_in},
+};
+
+const PAGES: [&str; 5] = ["/verify", "/activate", "/reset", "/invite", "/register"];
+const BROWSER: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
+
+async fn seen(house: &House, path: &str) -> Answer {
+    house.get(path).header("accept", BROWSER).send().await
+}
+
+async fn info(house: &House, token: &str) -> Answer {
+    house.post("/api/v1/auth/link").json(&json!({"token": token})).send().await
+}
+
+/// A house in which `cleo` waits for the letter that activates her, and its token.
+async fn waiting() -> (House, String) {
+    let house =
+        House::lived_in_with(|plan| plan.settings.registration = RegistrationMode::Invite).await;
+    let body = json!({"username": "cleo", "email": "cleo@example.org", "password": PASSWORD});
+    assert_eq!(house.post("/api/v1/auth/register").json(&body).send().await.status, 201);
+    let token = token_in(&letter(&house, "cleo@example.org").await.expect("a letter")["link"]);
+    (house, token)
+}
+
+async fn status_of(house: &House, name: &str) -> Value {
+    let ann = house.token("ann").await;
+    let found = house.get(&format!("/api/v1/users?q={name}")).bearer(&ann).send().await.json();
+    found["data"][0]["status"].clone()
+}
+
+#[tokio::test]
+async fn pages_come_with_a_policy_that_lets_nothing_else_in() {
+    let house = House::lived_in().await;
+    for path in PAGES {
+        let page = seen(&house, path).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+        let policy = "default-src 'none'; script-src 'self'; style-src 'self'; \
+                      connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+                      frame-ancestors 'none'";
+        assert_eq!(page.header("content-security-policy"), policy);
+        assert_eq!(page.header("referrer-policy"), "no-referrer");
+        assert_eq!(page.header("x-content-type-options"), "nosniff");
+        assert_eq!(page.header("x-frame-options"), "DENY");
+        let html = page.text();
+        for forbidden in ["<style", " style=", "onclick", "onsubmit", "http://", "https://"] {
+            assert!(!html.contains(forbidden), "{path} holds {forbidden}");
+        }
+        let scripts: Vec<_> = html.split("<script").skip(1).collect();
+        assert_eq!(scripts.len(), 1, "{path}");
+        assert!(scripts[0].contains("src=\"assets/") && scripts[0].contains("></script>"));
+    }
+}
+
+#[tokio::test]
+async fn every_file_that_a_page_names_is_there() {
+    let house = House::lived_in().await;
+    let mut wanted = vec!["assets/page.js".to_owned()];
+    for path in PAGES {
+        let html = seen(&house, path).await.text();
+        let named = html.split(['"']).filter(|part| part.starts_with("assets/"));
+        wanted.extend(named.map(str::to_owned));
+    }
+    for name in &wanted {
+        let file = house.get(&format!("/{name}")).send().await;
+        assert_eq!(file.status, 200, "{name}");
+        let kind = match name.rsplit('.').next().expect("an end") {
+            "js" => "text/javascript; charset=utf-8",
+            "css" => "text/css; charset=utf-8",
+            _ => "image/svg+xml",
+        };
+        assert_eq!(file.header("content-type"), kind, "{name}");
+    }
+    assert!(wanted.len() > 12);
+}
+
+#[tokio::test]
+async fn every_field_has_a_label_and_a_place_for_what_is_wrong() {
+    let house = House::lived_in().await;
+    for path in PAGES {
+        let html = seen(&house, path).await.text();
+        let inputs = html.split("<input").skip(1).map(|rest| rest.split('>').next().expect("end"));
+        for input in inputs.filter(|one| one.contains(" name=")) {
+            let value = |name: &str| {
+                let rest = input.split(&format!(" {name}=\"")).nth(1).expect(name);
+                rest.split('"').next().expect("a value").to_owned()
+            };
+            assert!(html.contains(&format!("<label for=\"{}\"", value("id"))), "{path}: {input}");
+            for described in value("aria-describedby").split(' ') {
+                assert!(html.contains(&format!("id=\"{described}\"")), "{path}: {described}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_loaded_before_is_not_sent_again() {
+    let house = House::lived_in().await;
+    for path in ["/verify", "/assets/style.css"] {
+        let first = house.get(path).send().await;
+        let tag = first.header("etag");
+        assert!(tag.starts_with('"') && tag.len() > 16, "{tag}");
+        assert_eq!(first.header("cache-control"), "no-cache");
+        for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}")] {
+            let again = house.get(path).header("if-none-match", &known).send().await;
+            assert_eq!((again.status, again.body.len()), (304, 0));
+            assert_eq!(again.header("etag"), tag);
+        }
+        let other = house.get(path).header("if-none-match", "\"x\"").send().await;
+        assert_eq!(other.status, 200);
+        assert_eq!(house.ask(poem::http::Method::HEAD, path).send().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn following_a_link_by_get_changes_nothing() {
+    let (house, token) = waiting().await;
+    for path in PAGES {
+        for _ in 0..3 {
+            let page = seen(&house, &format!("{path}?token={token}")).await;
+            assert_eq!(page.status, 200);
+            assert!(!page.text().contains(&token), "the page does not hold the token");
+        }
+        house.ask(poem::http::Method::HEAD, &format!("{path}?token={token}")).send().await;
+        let posted = house.post(&format!("{path}?token={token}")).send().await;
+        assert_eq!(posted.status, 405);
+    }
+    assert_eq!(status_of(&house, "cleo").await, "pending");
+    assert_eq!(info(&house, &token).await.status, 200, "and neither does asking what it is for");
+    assert_eq!(status_of(&house, "cleo").await, "pending");
+    let body = json!({"token": token});
+    let verified = house.post("/api/v1/auth/verify-email").json(&body).send().await;
+    assert_eq!(verified.status, 200);
+    assert_eq!(status_of(&house, "cleo").await, "active");
+}
+
+#[tokio::test]
+async fn a_link_tells_whose_account_it_is_about() {
+    let (house, token) = waiting().await;
+    let told = info(&house, &token).await.json();
+    let wanted = json!({
+        "purpose": "activate", "username": "cleo", "email": "cleo@example.org", "role": null,
+        "expires_at": "2026-01-02T00:00:00Z",
+    });
+    assert_eq!(told, wanted);
+
+    let ann = house.token("ann").await;
+    let body = json!({"role": "maintainer", "email": "dan@example.org"});
+    let made = house.post("/api/v1/invitations").bearer(&ann).json(&body).send().await.json();
+    let told = info(&house, &token_in(&made["link"])).await.json();
+    let got = [&told["purpose"], &told["email"], &told["role"], &told["username"]];
+    assert_eq!(json!(got), json!(["invitation", "dan@example.org", "maintainer", null]));
+    let path = format!("/api/v1/invitations/{}", text(&made["id"]));
+    assert_eq!(house.delete(&path).bearer(&ann).send().await.status, 204);
+    info(&house, &token_in(&made["link"])).await.problem(400, "bad_request");
+
+    let users = house.get("/api/v1/users?q=bob").bearer(&ann).send().await.json();
+    let path = format!("/api/v1/users/{}", text(&users["data"][0]["id"]));
+    let link = house.post(&format!("{path}/reset-link")).bearer(&ann).send().await.json();
+    let token = token_in(&link["link"]);
+    let told = info(&house, &token).await.json();
+    assert_eq!(json!([told["purpose"], told["username"]]), json!(["reset-password", "bob"]));
+    let off = json!({"status": "disabled"});
+    assert_eq!(house.patch(&path).bearer(&ann).json(&off).send().await.status, 200);
+    info(&house, &token).await.problem(400, "bad_request");
+}
+
+#[tokio::test]
+async fn a_link_that_is_unknown_used_or_old_tells_nothing() {
+    let (house, token) = waiting().await;
+    for bad in ["", "x", "7c9e6679-7425-40de-944b-e07fc1f90ae7", &token.to_uppercase()] {
+        let said = info(&house, bad).await.problem(400, "bad_request");
+        assert_eq!(said, "the link is not valid or no longer valid");
+    }
+    let told = info(&house, &token).await;
+    assert_eq!(told.header("cache-control"), "no-store");
+    house.clock.advance(std::time::Duration::from_secs(24 * 3600));
+    info(&house, &token).await.problem(400, "bad_request");
+}
+
+#[tokio::test]
+async fn an_unknown_page_is_a_page_for_a_browser_and_json_for_a_program() {
+    let house = House::lived_in().await;
+    for path in ["/nowhere", "/verify/", "/assets/none.css", "/assets/../verify.html", "/a/b/c"] {
+        let page = seen(&house, path).await;
+        assert_eq!(page.status, 404, "{path}");
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{path}");
+        assert!(page.text().contains("There is no such page"), "{path}");
+        assert!(page.header("content-security-policy").contains("style-src 'self'"));
+        let program = house.get(path).header("accept", "application/json").send().await;
+        program.problem(404, "not_found");
+        house.get(path).send().await.problem(404, "not_found");
+    }
+    let api = seen(&house, "/api/v1/nowhere").await;
+    api.problem(401, "unauthorized");
+    let front = seen(&house, "/").await;
+    assert_eq!(front.json()["message"], "Gatelodge");
+}
+
+#[tokio::test]
+async fn pages_are_outside_the_bucket_and_gone_with_native() {
+    let house = House::lived_in_with(|plan| {
+        plan.settings.throttle.requests_per_second = 1;
+        plan.settings.throttle.burst = 1;
+    })
+    .await;
+    for path in PAGES.into_iter().chain(["/assets/style.css"]).cycle().take(40) {
+        assert_eq!(seen(&house, path).await.status, 200);
+    }
+    let house = House::lived_in_with(|plan| plan.http.dialects.native = false).await;
+    for path in PAGES.into_iter().chain(["/assets/style.css"]) {
+        assert_eq!(seen(&house, path).await.status, 404);
+    }
+}
