@@ -56,6 +56,7 @@ use journal::{Journal, Tickets};
 use known::Known;
 use letters::Language;
 use passwords::{HashPolicy, Hasher};
+use podcasts::upgrades::Probes;
 use secret::{MasterSecret, Secret, TokenDigest, random_bytes, random_text};
 use sessions::Lives;
 use sign_up::RegistrationMode;
@@ -104,6 +105,8 @@ pub struct Settings {
     pub signup_role: String,
     /// `logs.mask_addresses`.
     pub mask_addresses: bool,
+    /// `gpodder.probe_https`.
+    pub probe_https: bool,
 }
 
 /// What deeds need. Cheap to clone.
@@ -122,6 +125,7 @@ pub struct House {
     journal: Journal,
     tickets: Tickets,
     updates: Updates,
+    probes: Probes,
     settings: Settings,
     pin_key: Zeroizing<[u8; 32]>,
     /// Of this process only: what it keys is never written.
@@ -224,6 +228,7 @@ impl Core {
             journal: Journal::default(),
             tickets: Tickets::default(),
             updates: Updates::default(),
+            probes: Probes::default(),
             pin_key: master.derive(&["pin"]),
             basic_key: Zeroizing::new(random_bytes()),
             pin_turns: (0..PIN_TURNS).map(|_| tokio::sync::Mutex::default()).collect(),

@@ -63,10 +63,12 @@ pub fn settings(folder: &Path) -> Settings {
         events_kept: day * 90,
         signup_role: "developer".to_owned(),
         mask_addresses: false,
+        probe_https: false,
     }
 }
 
 /// SQL that gives `?1` accounts more, as they are after a sign-in.
+#[allow(dead_code, reason = "not every benchmark needs neighbours")]
 pub const ACCOUNTS: &str = "
     INSERT INTO accounts (id, username, username_key, email, display_name, role, status,
         email_verified, epoch, created_at, updated_at)

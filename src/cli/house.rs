@@ -109,6 +109,7 @@ pub fn settings(config: &Config) -> Settings {
         events_kept: DAY * config.logs.keep_days,
         signup_role: config.signup.default_role.clone(),
         mask_addresses: config.logs.mask_addresses,
+        probe_https: config.gpodder.probe_https,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     db::Db,
     domain::{
         Core,
+        podcasts::probe::{Probe, Rules},
         updates::{Feed, Pace},
     },
     http::{self, log_line},
@@ -47,6 +48,10 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         }
         None => None,
     };
+    let probing = config.gpodder.probe_https.then(|| {
+        let probe = Probe::new(Rules::strict());
+        tokio::spawn(core.clone().probe_upgrades(probe, log_line))
+    });
     greet(&config, &core, &listeners).await?;
     let told = async {
         told_to_stop().await;
@@ -62,8 +67,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     // A letter that is still being handed over then is marked, and the next process tries again.
     let _ = timeout(LETTER_TIME, &mut mail).await;
     mail.abort();
-    if let Some(updates) = updates {
-        updates.abort();
+    for task in [updates, probing].into_iter().flatten() {
+        task.abort();
     }
     core.quiet().await;
     core.settle().await?;

@@ -11,8 +11,10 @@ mod feeds;
 mod groups;
 mod moment;
 pub mod opml;
+pub mod probe;
 pub mod subscriptions;
 pub mod updates;
+pub mod upgrades;
 mod url;
 
 use std::collections::HashSet;

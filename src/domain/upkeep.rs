@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Core, accounts, api_keys, error::Result, invitations, letters, places, sessions};
+use super::{
+    Core, accounts, api_keys, error::Result, invitations, letters, places, podcasts, sessions,
+};
 
 const LOOK: Duration = Duration::from_millis(250);
 const FAILURES_EVERY: u32 = 4;
@@ -101,6 +103,7 @@ impl Core {
                 accounts::sweep_pending(transaction, now)?;
                 letters::sweep(transaction, now)?;
                 places::sweep(transaction, now.minus(places::KEPT))?;
+                podcasts::upgrades::sweep(transaction, now)?;
                 invitations::sweep(transaction, now.minus(KEPT_INVITATIONS))?;
                 api_keys::sweep(transaction, now.minus(KEPT_REVOKED))?;
                 super::events::sweep(transaction, now.minus(kept_events))?;

@@ -12,6 +12,7 @@ mod paths;
 mod stream;
 mod subscriptions;
 mod updates;
+mod upgrades;
 
 use poem_openapi::Tags;
 
@@ -48,6 +49,7 @@ type Sync = (
     subscriptions::SubscriptionsApi,
     episodes::EpisodesApi,
     updates::UpdatesApi,
+    upgrades::UpgradesApi,
 );
 
 pub fn apis(core: &Core) -> Apis {
@@ -57,6 +59,7 @@ pub fn apis(core: &Core) -> Apis {
         subscriptions::SubscriptionsApi { core: core.clone() },
         episodes::EpisodesApi { core: core.clone() },
         updates::UpdatesApi { core: core.clone() },
+        upgrades::UpgradesApi { core: core.clone() },
     );
     (auth::AuthApi { core: core.clone() }, account::AccountApi { core: core.clone() }, sync)
 }

@@ -1,5 +1,7 @@
 //! Gpodder: episode actions and updates.
 
+use std::{fs, path::Path};
+
 use serde_json::{Value, json};
 
 use super::{
@@ -87,6 +89,9 @@ async fn actions_that_cannot_be_are_refused_as_a_whole() {
     for body in [json!({}), json!({"actions": {}}), json!("x"), json!([[]]), json!(null)] {
         refused(&bob.post(EPISODES, &body).await, 400);
     }
+    for deep in ["[".repeat(10_000), "{\"actions\":".repeat(10_000)] {
+        refused(&bob.ask(house.post("/api/2/episodes/bob.json")).raw("", deep).send().await, 400);
+    }
     assert_eq!(bob.got(EPISODES).await["actions"], json!([]));
     assert_eq!(bob.posted(EPISODES, json!([])).await["update_urls"], json!([]));
 }
@@ -147,7 +152,7 @@ async fn everything_new_for_a_device_comes_in_one_answer() {
     let updates = "/api/2/updates/USER/phone.json";
     let whole = bob.got(&format!("{updates}?since=0&include_actions=true")).await;
     let podcast = json!({"title": "Tea", "url": A, "description": "", "website": "",
-        "logo_url": null, "subscribers": 0, "mygpo_link": ""});
+        "logo_url": "", "subscribers": 0, "mygpo_link": ""});
     assert_eq!(whole["add"], json!([podcast]));
     assert_eq!((&whole["remove"], &whole["timestamp"]), (&json!([]), &json!(START + 1)));
     let episode = &whole["updates"][0];
@@ -162,4 +167,36 @@ async fn everything_new_for_a_device_comes_in_one_answer() {
     let later = bob.got(&format!("{updates}?since={}", START + 1)).await;
     let nothing = json!({"add": [], "remove": [], "updates": [], "timestamp": START + 1});
     assert_eq!(later, nothing);
+}
+
+/// How many transactions the write-ahead log holds: frames that end one carry the database's size
+/// (<https://sqlite.org/fileformat2.html#walformat>, sections 4.1 and 4.2).
+fn commits(database: &Path) -> usize {
+    let log = fs::read(database.with_extension("db-wal")).expect("the log");
+    let number = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().expect("four bytes"));
+    let frame = 24 + number(8) as usize;
+    let salt = &log[16..24];
+    let frames = (32..log.len() - frame + 1).step_by(frame);
+    frames.filter(|at| log[at + 8..at + 16] == *salt && number(at + 4) > 0).count()
+}
+
+#[tokio::test]
+async fn an_upload_is_one_transaction_and_a_look_is_none() {
+    let house = House::lived_in().await;
+    let bob = Listener::new(&house, "bob").await;
+    let sent = |from: i64| {
+        let one = |n: i64| action(&n.to_string(), json!({"device": format!("d{}", n % 3)}));
+        Value::from_iter((from..from + 30).map(one))
+    };
+    bob.posted(EPISODES, sent(0)).await;
+    let before = commits(&house.database());
+    bob.posted(EPISODES, sent(100)).await;
+    assert_eq!(commits(&house.database()), before + 1, "thirty new episodes");
+    bob.posted(EPISODES, sent(100)).await;
+    assert_eq!(commits(&house.database()), before + 2, "the same again");
+    for path in [EPISODES, "/api/2/subscriptions/USER/d1.json?since=0", "/subscriptions/USER.opml"]
+    {
+        assert_eq!(bob.get(path).await.status, 200);
+    }
+    assert_eq!(commits(&house.database()), before + 2);
 }

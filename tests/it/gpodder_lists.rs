@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    gpodder_sync::{A, B, EPISODES, Listener, PHONE, action, empty, good, refused},
+    gpodder_sync::{A, B, Listener, PHONE, action, empty, good, refused},
     house::{House, START},
 };
 

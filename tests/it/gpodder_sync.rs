@@ -1,5 +1,6 @@
 //! Gpodder: devices, changes of subscriptions, sync groups, and whose all this is (seed 004).
 
+use gatelodge::http::documents;
 use serde_json::{Value, json};
 
 use super::{
@@ -248,6 +249,8 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/subscriptions/USER.txt", ""),
     ("GET", "/subscriptions/USER.opml", ""),
     ("GET", "/subscriptions/USER/phone.json", ""),
+    ("GET", "/subscriptions/USER/phone.txt", ""),
+    ("GET", "/subscriptions/USER/phone.opml", ""),
     ("PUT", "/subscriptions/USER/phone.json", "[]"),
     ("PUT", "/subscriptions/USER/phone.txt", ""),
     ("PUT", "/subscriptions/USER/phone.opml", "<opml/>"),
@@ -257,6 +260,30 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("POST", EPISODES, "[]"),
     ("GET", "/api/2/updates/USER/phone.json", ""),
 ];
+
+#[test]
+fn every_operation_of_the_document_is_among_the_calls() {
+    let text = documents::generate("gpodder").expect("a document").expect("JSON");
+    let document: Value = serde_json::from_str(&text).expect("JSON");
+    let called =
+        |method: &str, path: &str| CALLS.iter().any(|(one, to, _)| *one == method && *to == path);
+    let mut found = 0;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let path = path.replace("{username}", "USER").replace("{device}", "phone");
+        for (method, said) in item.as_object().expect("operations") {
+            if ["Auth", "Account"].contains(&said["tags"][0].as_str().expect("a tag")) {
+                continue;
+            }
+            for format in ["json", "txt", "opml"] {
+                let path = path.replace("{format}", format);
+                assert!(called(&method.to_uppercase(), &path), "{method} {path}");
+            }
+            assert!(said["security"].as_array().is_some_and(|all| all.len() == 2), "{path}");
+            found += 1;
+        }
+    }
+    assert_eq!(found, 12);
+}
 
 fn call<'a>(house: &'a House, (method, path, body): (&str, &str, &str), user: &str) -> Ask<'a> {
     let method = method.parse().expect("a method");

@@ -105,6 +105,7 @@ fn settings(folder: &Path) -> Settings {
         events_kept: day * 90,
         signup_role: "developer".to_owned(),
         mask_addresses: false,
+        probe_https: false,
     }
 }
 

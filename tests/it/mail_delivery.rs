@@ -141,7 +141,7 @@ async fn a_letter_of_an_older_version_goes_out_and_under_one_id() {
     let mail = server.settings();
     let house = House::on(
         |database| {
-            migrate(database, 5).expect("the schema before letters went out");
+            migrate(database, 6).expect("the schema before letters went out");
             let old = "INSERT INTO outbox (purpose, recipient, client, status, next_attempt_at,
                            created_at, expires_at)
                        VALUES ('test', 'cleo@example.org', '', 'waiting', 0, ?1, ?1 + 86400000)";

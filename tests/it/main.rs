@@ -11,6 +11,7 @@ mod gpodder;
 mod gpodder_clients;
 mod gpodder_episodes;
 mod gpodder_lists;
+mod gpodder_mygpoclient;
 mod gpodder_sync;
 mod guards;
 mod hostile_accounts;

@@ -247,6 +247,37 @@ fn the_lines_of_the_signup_seed_work_as_they_stand() {
     drop((server, folder));
 }
 
+const GPODDER_LOGIN: &str = r#"
+curl -X POST "http://localhost:3005/api/2/auth/myuser/login.json" \
+  -H "Authorization: Basic $(echo -n myuser:mypass | base64)" \
+  -c cookies.txt
+"#;
+
+const GPODDER_LOGOUT: &str = r#"
+curl -X POST "http://localhost:3005/api/2/auth/myuser/logout.json" \
+  -b cookies.txt
+"#;
+
+#[test]
+fn the_lines_of_the_gpodder_seed_work_as_they_stand() {
+    let (server, folder) = server_with("myuser", &[("--password-stdin", PASSWORD)], &[]);
+    let here = format!("http://{}", server.address);
+    let at = ("http://localhost:3005", here.as_str());
+    let jar = folder.path().join("cookies.txt");
+    let jar = ("cookies.txt", jar.to_str().expect("text"));
+    let me = format!("curl -s {here}/api/2/me -b cookies.txt");
+    let lines = [
+        put(GPODDER_LOGIN, &[at, jar, ("mypass", PASSWORD)]),
+        put(&me, &[jar]),
+        put(GPODDER_LOGOUT, &[at, jar]),
+    ];
+    let found = json_of(&run(&lines.concat())[0]);
+    assert_eq!((&found["username"], &found["is_active"]), (&json!("myuser"), &json!(true)));
+    let after = json_of(&run(&put(&me, &[jar]))[0]);
+    assert_eq!(after, json!({"error": "unauthorized"}));
+    drop((server, folder));
+}
+
 /// The fenced `sh` blocks of a page, in their order.
 fn blocks(page: &str) -> String {
     let mut found = String::new();
@@ -280,6 +311,10 @@ fn the_lines_of_our_own_pages_work_as_they_stand() {
             include_str!("../../docs/dialects/signup.md"),
             vec!["Signup successful", "Dashboard fetched successfully"],
         ),
+        (
+            include_str!("../../docs/dialects/gpodder.md"),
+            vec!["\"is_admin\":true", "the password is changed", "[]"],
+        ),
     ] {
         let secrets = [("--password-stdin", PASSWORD), ("--pin-stdin", "2468")];
         let folder = tempfile::tempdir().expect("a folder");
@@ -289,7 +324,11 @@ fn the_lines_of_our_own_pages_work_as_they_stand() {
         let script = blocks(page);
         assert!(script.matches("curl -fsS").count() >= 3, "{script}");
         let here = format!("http://{}", server.address);
-        let out = run(&put(&script, &[("http://localhost:8080", &here)])).join("\n");
+        let jar = folder.path().join("cookies.txt");
+        let script = put(&script, &[("http://localhost:8080", &here)])
+            .replace("cookies.txt", jar.to_str().expect("text"));
+        let script = format!("PASSWORD={PASSWORD}\n{script}");
+        let out = run(&script).join("\n");
         for word in words {
             assert!(out.contains(word), "{word} is not in {out}");
         }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Transaction, params};
 
 use super::{
-    Listener,
+    Listener, MAX_DEVICES,
     devices::{self, DeviceName, DeviceRow},
     subscriptions,
 };
@@ -118,8 +118,8 @@ impl Core {
     /// to, and lets `stop` go their own ways again, with what they have.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a device that there is not, [`Error::Invalid`] for a group of one
-    /// or one with too many subscriptions together.
+    /// [`Error::NotFound`] for a device that there is not, [`Error::Invalid`] for a group of one,
+    /// for one with too many subscriptions together, and for more than 200 names.
     pub async fn sync_groups_change(
         &self,
         caller: &Caller,
@@ -128,6 +128,11 @@ impl Core {
     ) -> Result<SyncGroups> {
         if groups.iter().any(|group| group.len() < 2) {
             const RULE: &str = "needs two devices or more in each group";
+            return Err(Error::Invalid(Field::SyncGroup, Reason::Form(RULE)));
+        }
+        let named = stop.len() + groups.iter().map(Vec::len).sum::<usize>();
+        if named > 2 * MAX_DEVICES as usize {
+            const RULE: &str = "names more devices than there can be";
             return Err(Error::Invalid(Field::SyncGroup, Reason::Form(RULE)));
         }
         self.listener_write(caller, move |transaction, listener| {

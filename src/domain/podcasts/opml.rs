@@ -11,7 +11,7 @@ use quick_xml::{
 
 use super::{
     MAX_SUBSCRIPTIONS,
-    subscriptions::{Feed, Subscription},
+    subscriptions::{Feed, Subscription, too_many},
 };
 use crate::domain::error::{Error, Field, Reason, Result};
 
@@ -97,8 +97,7 @@ fn note(element: &BytesStart<'_>, feeds: &mut Vec<Feed>) -> Result<()> {
 
 fn push(feed: Feed, feeds: &mut Vec<Feed>) -> Result<()> {
     if feeds.len() >= MAX_SUBSCRIPTIONS {
-        const RULE: &str = "can be 10000 at most";
-        return Err(Error::Invalid(Field::Subscriptions, Reason::Form(RULE)));
+        return Err(too_many());
     }
     feeds.push(feed);
     Ok(())

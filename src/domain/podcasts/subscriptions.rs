@@ -85,6 +85,11 @@ fn normal(urls: &[String], spellings: &mut Spellings) -> Vec<FeedUrl> {
     kept
 }
 
+/// More than [`MAX_SUBSCRIPTIONS`].
+pub(super) const fn too_many() -> Error {
+    Error::Invalid(Field::Subscriptions, Reason::Form("can be 10000 at most"))
+}
+
 // Rows
 
 /// Marks a podcast as subscribed to or not; what already is so keeps its stamp.
@@ -124,8 +129,7 @@ pub(super) fn bound(transaction: &Transaction<'_>, set: i64) -> Result<()> {
         )?
         .query_row([set], |row| Ok((row.get(0)?, row.get(1)?)))?;
     if live > MAX_SUBSCRIPTIONS as i64 {
-        const RULE: &str = "can be 10000 at most";
-        return Err(Error::Invalid(Field::Subscriptions, Reason::Form(RULE)));
+        return Err(too_many());
     }
     let ended = all - live;
     if ended > MAX_ENDED {
@@ -234,6 +238,9 @@ impl Core {
         remove: &[String],
     ) -> Result<Uploaded> {
         let Change { added, removed, update_urls } = Change::parse(add, remove)?;
+        if added.len() > MAX_SUBSCRIPTIONS {
+            return Err(too_many());
+        }
         let timestamp = self
             .listener_write(caller, move |transaction, listener| {
                 let set = devices::ensure(transaction, listener, &device)?.set;

@@ -149,6 +149,24 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_kept_stays_as_it_is() {
+        let parts = [
+            "http://", "HTTPS://", "A", "@", ":", ":80", "/", "//", " ", "?", "#", "%2f", "[::1]",
+            "é",
+        ];
+        let mut kept = 0;
+        for n in 0..parts.len().pow(4) {
+            let pick = |place: u32| parts[n / parts.len().pow(place) % parts.len()];
+            let text: String = (0..4).map(pick).collect();
+            if let Some(url) = FeedUrl::parse(&format!("http://h{text}")) {
+                assert_eq!(FeedUrl::parse(url.as_str()).as_ref(), Some(&url), "{text:?}");
+                kept += 1;
+            }
+        }
+        assert!(kept > 1000, "{kept}");
+    }
+
+    #[test]
     fn what_is_no_address_of_a_feed_is_none() {
         let long = format!("http://example.org/{}", "x".repeat(MAX_URL));
         for bad in [

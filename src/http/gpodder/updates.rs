@@ -29,8 +29,8 @@ struct PodcastAnswer {
     url: String,
     description: String,
     website: String,
-    logo_url: Option<String>,
-    /// Devices of others are nobody's business.
+    logo_url: String,
+    /// Always 0: who else subscribes is not told.
     subscribers: u32,
     mygpo_link: String,
 }
@@ -43,7 +43,7 @@ impl From<Subscription> for PodcastAnswer {
             url,
             description: String::new(),
             website: String::new(),
-            logo_url: None,
+            logo_url: String::new(),
             subscribers: 0,
             mygpo_link: String::new(),
         }
