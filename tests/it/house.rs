@@ -135,6 +135,17 @@ impl House {
         Self::open(folder, change).await
     }
 
+    /// A house over a database that somebody prepared.
+    pub async fn on(
+        prepare: impl FnOnce(&mut rusqlite::Connection),
+        change: impl FnOnce(&mut Plan),
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gatelodge.db");
+        prepare(&mut rusqlite::Connection::open(path).expect("a database"));
+        Self::open(folder, change).await
+    }
+
     async fn open(folder: TempDir, change: impl FnOnce(&mut Plan)) -> Self {
         let mut plan = Plan {
             settings: settings(folder.path()),
