@@ -1,11 +1,17 @@
 //! The command line: reads the configuration, opens the house, does one thing, says what
 //! happened.
 
+mod find;
 mod house;
+mod invite;
+mod key;
 mod mail;
+mod moment;
 mod openapi;
+mod secrets;
 mod serve;
 mod user;
+mod words;
 
 use std::{
     fmt,
@@ -36,6 +42,12 @@ enum Command {
     /// Look after accounts, also while a server runs.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Look after API keys, also while a server runs.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Let people in by links, also while a server runs.
+    #[command(subcommand)]
+    Invite(invite::InviteCommand),
     /// Try the mail server.
     #[command(subcommand)]
     Mail(mail::MailCommand),
@@ -111,6 +123,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         match command {
             Command::Serve => serve::run(config).await,
             Command::User(command) => user::run(config, command).await,
+            Command::Key(command) => key::run(config, command).await,
+            Command::Invite(command) => invite::run(config, command).await,
             Command::Mail(command) => mail::run(config, command).await,
             Command::Openapi(command) => openapi::run(&command),
         }
