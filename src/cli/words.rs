@@ -28,9 +28,9 @@ pub fn quoted(text: &str) -> String {
     format!("{clipped:?}{}", if clipped.len() < text.len() { "…" } else { "" })
 }
 
-/// A name as it can be pasted into a shell: names may be addresses, and those hold quotes.
+/// A name or path as it can be pasted into a shell: names may be addresses, and those hold quotes.
 pub fn pasted(name: &str) -> String {
-    let harmless = |c: char| c.is_alphanumeric() || "._-@+".contains(c);
+    let harmless = |c: char| c.is_alphanumeric() || "._-@+/".contains(c);
     let quoted = match name.chars().all(harmless) && !name.is_empty() {
         true => name.to_owned(),
         false => format!("'{}'", name.replace('\'', r"'\''")),

@@ -4,6 +4,8 @@ mod across;
 mod at_rest;
 mod carriers;
 mod cli;
+mod cli_config;
+mod cli_doctor;
 mod cli_keys;
 mod cli_terminal;
 mod cli_users;
