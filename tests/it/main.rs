@@ -6,6 +6,7 @@ mod carriers;
 mod cli;
 mod cli_config;
 mod cli_doctor;
+mod cli_documents;
 mod cli_keys;
 mod cli_terminal;
 mod cli_users;
