@@ -115,7 +115,7 @@ pub struct AddUser {
     /// admin, maintainer, reader, developer, or a role of your own.
     #[arg(long)]
     role: Option<String>,
-    /// Read the password from standard input (one line).
+    /// Read the password from standard input (one line); without it, a terminal asks for it.
     #[arg(long, conflicts_with = "generate")]
     password_stdin: bool,
     /// Make a password and print it once.
@@ -169,12 +169,14 @@ async fn reset_link(core: &Core, command: &ResetLink) -> Result<(), Failure> {
 }
 
 async fn add(core: &Core, command: AddUser) -> Result<(), Failure> {
-    let wanted = [("Password", command.password_stdin), ("PIN", command.pin_stdin)];
+    let nothing_said = !command.generate && !command.pin_stdin;
+    let typed = command.password_stdin || nothing_said && secrets::can_ask();
+    let wanted = [("Password", typed), ("PIN", command.pin_stdin)];
     let wanted: Vec<&str> =
         wanted.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| name).collect();
     let mut lines = secrets::read(&wanted)?.into_iter();
     let generated = command.generate.then(made_up);
-    let password = match command.password_stdin {
+    let password = match typed {
         true => lines.next(),
         false => generated.clone(),
     };

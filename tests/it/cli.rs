@@ -1,12 +1,12 @@
 //! The command line, alone and beside a running server.
 
-use std::{io::Read, path::Path, process::Stdio};
+use std::{io::Read, os::unix::fs::PermissionsExt, path::Path, process::Stdio};
 
 use serde_json::{Value, json};
 
 use super::{
     house::{PASSWORD, Server, gatelodge, text},
-    program::{folder, generated, program, run, run_with_input},
+    program::{folder, generated, obeying, program, ran, run, run_with_input},
 };
 
 const VERSION: &str = concat!("gatelodge ", env!("CARGO_PKG_VERSION"), "\n");
@@ -371,4 +371,41 @@ fn no_command_panics_when_nobody_reads_what_it_says() {
         assert!(output.status.code().is_some_and(|code| code < 2), "{arguments:?}: {err}");
         assert!(!err.contains("panic"), "{arguments:?}: {err}");
     }
+}
+
+#[test]
+fn a_folder_that_must_not_be_written_and_a_full_disk_are_told_of() {
+    // SAFETY: sets no handler. What is started from here inherits it and sees an error where a
+    // file cannot grow, as it does on a full disk, and not the end.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    let home = folder();
+    run(home.path(), &["user", "add", "ann", "--generate"]).succeeded();
+    run(home.path(), &["user", "add", "bob", "--generate"]).succeeded();
+    let set_mode = |mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(home.path(), mode).expect("a mode");
+    };
+    for arguments in
+        [&["user", "disable", "bob"][..], &["user", "delete", "bob"], &["invite", "create"]]
+    {
+        set_mode(0o500);
+        let mut command = obeying(home.path());
+        command.args(arguments);
+        let told = ran(command, "");
+        set_mode(0o700);
+        let line = told.in_trouble();
+        assert!(line.contains("the data folder must be writable"), "{arguments:?}: {line}");
+
+        let usual = program(home.path());
+        let mut command = std::process::Command::new("prlimit");
+        command.arg("--fsize=4096").arg(usual.get_program()).args(arguments);
+        let environment = usual.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        command.current_dir(home.path()).envs(environment);
+        let told = ran(command, "");
+        assert!(told.code == 2 && told.out.is_empty(), "{arguments:?}: {}", told.err);
+        assert_eq!(told.err.lines().count(), 1, "{}", told.err);
+    }
+    let statuses: Vec<_> = listed(home.path()).iter().map(|one| text(&one["status"])).collect();
+    assert_eq!(statuses, ["active", "active"], "nothing was changed");
+    assert_eq!(run(home.path(), &["invite", "list", "--json"]).json(), json!([]));
 }

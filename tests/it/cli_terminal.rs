@@ -90,7 +90,7 @@ fn a_password_is_asked_for_twice_and_not_shown() {
     assert!(!seen.contains("4815"), "{seen}");
 
     for stop in ["half a pass\u{3}", "\u{4}"] {
-        let mut stopped = seat(&["user", "add", "bob", "--password-stdin"]);
+        let mut stopped = seat(&["user", "add", "bob"]);
         stopped.until("Password: ");
         stopped.type_in(stop);
         let (code, seen) = stopped.end();
