@@ -3,6 +3,7 @@
 
 use std::{
     any::Any,
+    cmp::Reverse,
     io::Write,
     panic::AssertUnwindSafe,
     sync::{
@@ -62,9 +63,10 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         inner: E,
         core: Core,
         surroundings: Surroundings,
-        doors: Vec<Door>,
+        mut doors: Vec<Door>,
         log_access: bool,
     ) -> Self {
+        doors.sort_by_key(|door| Reverse(door.prefix.len()));
         Self {
             inner,
             core,
@@ -77,11 +79,7 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
 
     /// The longest prefix decides who speaks.
     fn door(&self, path: &str) -> &Door {
-        self.doors
-            .iter()
-            .filter(|door| door.owns(path))
-            .max_by_key(|door| door.prefix.len())
-            .unwrap_or(&self.doors[0])
+        self.doors.iter().find(|door| door.owns(path)).unwrap_or(&self.doors[self.doors.len() - 1])
     }
 
     /// Everything that may refuse a request before its operation sees it.
