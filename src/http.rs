@@ -37,8 +37,6 @@ use crate::domain::{
     error::{Error, Noun},
 };
 
-pub use shell::log_line;
-
 /// Finds out whether somebody is signed in, for paths that no operation has.
 type Stranger = for<'a> fn(&'a HeaderMap, &'a Facts) -> BoxFuture<'a, Result<(), Error>>;
 

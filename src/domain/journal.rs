@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 
 use super::{
     Core, Timestamp,
-    caller::Caller,
+    caller::{Caller, Origin},
     error::{Error, Result, Why},
     events::WrittenEvent,
     permissions::EVENTS_READ,
@@ -43,6 +43,19 @@ pub struct RequestEntry<'a> {
     pub bytes: Option<u64>,
     pub elapsed: Duration,
     pub user: Option<&'a str>,
+}
+
+/// An event for the log of the process.
+#[derive(Debug)]
+pub struct EventLine<'a> {
+    pub kind: &'a str,
+    /// Masked where `logs.mask_addresses` wants that; empty for the command line.
+    pub client: String,
+    /// Whose account it is about; for a failed sign-in the name that was tried, if it could be one.
+    pub user: Option<&'a str>,
+    pub actor: Option<&'a str>,
+    pub dialect: &'a str,
+    pub detail: &'a str,
 }
 
 /// The live log. A slow reader loses entries and slows nobody.
@@ -201,6 +214,11 @@ fn moment(at: Timestamp) -> String {
 }
 
 impl Core {
+    /// A client's address as logs may show it; empty where there is none.
+    pub fn shown_client(&self, origin: &Origin) -> String {
+        text_of(self.shown_address(origin.address))
+    }
+
     fn shown_address(&self, address: Option<IpAddr>) -> Option<IpAddr> {
         address.map(|address| match self.settings.mask_addresses {
             true => masked(address),
@@ -251,9 +269,23 @@ impl Core {
         self.journal.add(|_| Entry::Event(json!({ "type": event.kind, "data": data })));
     }
 
+    fn event_line<'a>(&self, event: &'a WrittenEvent) -> EventLine<'a> {
+        let is_failure = event.kind == "login_failure";
+        EventLine {
+            kind: &event.kind,
+            client: text_of(self.shown_address(event.address.parse().ok())),
+            user: event.account_name.as_deref().or(is_failure.then_some(&*event.detail)),
+            actor: event.actor_name.as_deref(),
+            dialect: &event.dialect,
+            detail: if is_failure { "" } else { &event.detail },
+        }
+    }
+
     /// Brings events from the database into the live log, wherever they were written, until the
     /// process ends.
-    pub async fn journal_events(self) {
+    ///
+    /// `tell` hears of each too.
+    pub async fn journal_events(self, tell: impl Fn(&EventLine<'_>) + Send + 'static) {
         let operator = Caller::operator();
         let mut bell = self.events.listen();
         let Ok(mut last) = self.events_newest(&operator).await else { return };
@@ -261,7 +293,10 @@ impl Core {
             match self.events_after(&operator, last).await {
                 Ok(found) if !found.is_empty() => {
                     last = found.last().map_or(last, |event| event.id);
-                    found.iter().for_each(|event| self.journal_event(event));
+                    for event in &found {
+                        self.journal_event(event);
+                        tell(&self.event_line(event));
+                    }
                     continue;
                 }
                 // Tried again at the next ring.
