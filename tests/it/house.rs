@@ -414,7 +414,9 @@ impl Server {
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 if let Some(rest) = line.split("serves on http://").nth(1) {
-                    ready.send(rest.parse::<SocketAddr>().expect("an address")).expect("heard");
+                    let address = rest.trim_end_matches(['"', '}']);
+                    let address = address.parse::<SocketAddr>().expect("an address");
+                    ready.send(address).expect("heard");
                 }
                 kept.lock().expect("unpoisoned").push_str(&format!("{line}\n"));
             }
