@@ -385,9 +385,9 @@ fn a_folder_that_must_not_be_written_and_a_full_disk_are_told_of() {
         let mode = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(home.path(), mode).expect("a mode");
     };
-    for arguments in
-        [&["user", "disable", "bob"][..], &["user", "delete", "bob"], &["invite", "create"]]
-    {
+    const WRITING: [&[&str]; 3] =
+        [&["user", "disable", "bob"], &["user", "delete", "bob"], &["invite", "create"]];
+    for arguments in WRITING {
         set_mode(0o500);
         let mut command = obeying(home.path());
         command.args(arguments);
@@ -395,7 +395,8 @@ fn a_folder_that_must_not_be_written_and_a_full_disk_are_told_of() {
         set_mode(0o700);
         let line = told.in_trouble();
         assert!(line.contains("the data folder must be writable"), "{arguments:?}: {line}");
-
+    }
+    for arguments in WRITING {
         let usual = program(home.path());
         let mut command = std::process::Command::new("prlimit");
         command.arg("--fsize=4096").arg(usual.get_program()).args(arguments);
