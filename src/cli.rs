@@ -54,7 +54,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::Storage(_) | Error::Internal(_) | Error::Busy { .. } => Self::Trouble(text),
+            Error::Storage(_) | Error::Internal(_) | Error::Busy { .. } | Error::Upstream(_) => {
+                Self::Trouble(text)
+            }
             Error::Unauthenticated(_)
             | Error::Forbidden(_)
             | Error::NotFound(_)

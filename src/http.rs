@@ -13,6 +13,7 @@ mod serial;
 pub mod serve;
 mod shell;
 mod signup;
+mod sso;
 mod visitor;
 mod voice;
 
@@ -162,6 +163,9 @@ fn doors(on: Dialects) -> Vec<Door> {
         Door { stranger: None, ..podcasts("/subscriptions", 8 * MIB) },
         plain("/auth", pin::speak),
         plain("/users", pin::speak),
+        // Browsers come here: a challenge would open a window of theirs.
+        plain("/auth/sso", gpodder::speak),
+        plain("/auth/google", signup::speak),
         plain("/auth/signup", signup::speak),
         plain("/dashboard", signup::speak),
     ];
