@@ -5,6 +5,7 @@ mod house;
 mod mail;
 mod openapi;
 mod serve;
+mod sso;
 mod user;
 
 use std::{
@@ -39,6 +40,9 @@ enum Command {
     /// Try the mail server.
     #[command(subcommand)]
     Mail(mail::MailCommand),
+    /// Look at the providers that people sign in through.
+    #[command(subcommand)]
+    Sso(sso::SsoCommand),
     /// Print the OpenAPI documents.
     Openapi(openapi::OpenapiCommand),
 }
@@ -114,6 +118,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Serve => serve::run(config).await,
             Command::User(command) => user::run(config, command).await,
             Command::Mail(command) => mail::run(config, command).await,
+            Command::Sso(command) => sso::run(config, command).await,
             Command::Openapi(command) => openapi::run(&command),
         }
     })
