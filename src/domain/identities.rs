@@ -18,14 +18,21 @@ const MAX_PER_ACCOUNT: usize = 20;
 /// An account elsewhere that signs in here.
 #[derive(Clone, Debug)]
 pub struct Identity {
+    /// A UUID, as text.
     pub id: String,
+    /// Whose it is here.
     pub account: AccountId,
     /// Its name in the configuration when it was linked.
     pub provider: String,
+    /// `iss` of its ID tokens, to the letter.
     pub issuer: String,
+    /// `sub` of its ID tokens, 255 bytes at the most.
     pub subject: String,
+    /// What the provider said last; it is never believed.
     pub email: Option<String>,
+    /// When it was linked.
     pub created_at: Timestamp,
+    /// When somebody came in by it last.
     pub last_used_at: Option<Timestamp>,
     /// What it gave the account, by the mapping of its provider.
     pub granted_role: Option<String>,

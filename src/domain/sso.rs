@@ -54,6 +54,7 @@ const MAX_TARGET: usize = 1024;
 pub struct SsoSettings {
     /// `server.public_url`: providers send people back below it.
     pub base: String,
+    /// `sso.auto_create`: strangers get an account, as far as `registration.mode` lets them.
     pub auto_create: bool,
     /// Of accounts that are made this way; Google's have `signup.default_role`.
     pub default_role: String,
@@ -81,18 +82,27 @@ impl Default for SsoSettings {
 /// One provider of `sso.providers`.
 #[derive(Clone, Debug)]
 pub struct ProviderSettings {
+    /// 1 to 32 lower-case letters, digits, `-` or `_`.
     pub name: String,
+    /// For people.
     pub display_name: String,
     /// Compared with what the provider says of itself; a slash at the end may differ.
     pub issuer_url: String,
+    /// The name of this server there (RFC 6749, section 2.2).
     pub client_id: String,
+    /// `None` for a public client, which has PKCE alone.
     pub client_secret: Option<Secret>,
+    /// Besides `openid`.
     pub scopes: Vec<String>,
+    /// The claim that names of new accounts come from.
     pub username_claim: String,
+    /// Only an address from `email` can be verified.
     pub email_claim: String,
+    /// `a.b` also means `b` inside `a`.
     pub groups_claim: String,
     /// Group and role; the first that fits counts.
     pub role_mapping: Vec<(String, String)>,
+    /// The group that makes an admin, before all mappings.
     pub admin_group: Option<String>,
 }
 
@@ -133,11 +143,13 @@ pub enum Way {
 /// Somebody who wants to sign in through a provider.
 #[derive(Clone, Debug)]
 pub struct Leaving {
+    /// The doors.
     pub way: Way,
     /// Without a name the default one: the first in the file that is not Google.
     pub provider: Option<String>,
     /// Where to go afterwards: a path of ours.
     pub to: Option<String>,
+    /// Where the browser is.
     pub origin: Origin,
 }
 
@@ -153,10 +165,13 @@ pub struct Departure {
 /// What came back.
 #[derive(Clone, Debug)]
 pub struct Arrival {
+    /// The doors, which must be those of the departure.
     pub way: Way,
     /// From the cookie of this browser.
     pub ticket: Option<Secret>,
+    /// RFC 6749, section 4.1.2.
     pub state: Option<String>,
+    /// The same; 4096 bytes at the most.
     pub code: Option<String>,
     /// The provider's refusal (RFC 6749, section 4.1.2.1).
     pub error: Option<String>,
@@ -164,12 +179,14 @@ pub struct Arrival {
     pub iss: Option<String>,
     /// Whoever is signed in to the pages in this browser.
     pub pages: Option<Caller>,
+    /// Where the browser is.
     pub origin: Origin,
 }
 
 /// Somebody who came in, or whose account elsewhere is linked now.
 #[derive(Clone, Debug)]
 pub struct Arrived {
+    /// As it is now.
     pub account: Arc<Account>,
     /// One for each carrier; none after linking.
     pub carried: Vec<Carried>,

@@ -311,3 +311,33 @@ async fn an_account_without_a_password_may_get_one_and_then_has_two_ways_in() {
     assert_eq!(house.login("kim").await["user"]["username"], "kim");
     assert_eq!(browser.get("/api/v1/user/identities").await.json(), json!({"data": []}));
 }
+
+#[tokio::test]
+async fn an_address_that_must_be_confirmed_is_asked_by_letter_unless_the_provider_vouches() {
+    let provider = Provider::start().await;
+    let plan = with(provider.plan("home"), |house| {
+        house.settings.email_confirmation_required = true;
+    });
+    let house = House::lived_in_with(plan).await;
+    is_in(&Browser::new(&house).sign_in(&provider, LOGIN, &person("kim")).await, "/");
+    let mut lea = person("lea");
+    lea["email_verified"] = json!(false);
+    let answer = Browser::new(&house).sign_in(&provider, LOGIN, &lea).await;
+    refused(&answer, 403, "follow the link in the letter");
+    let token = house.token("ann").await;
+    let outbox = house.get("/api/v1/outbox").bearer(&token).send().await.json();
+    assert_eq!(outbox["total"], 1, "{outbox}");
+    assert_eq!(outbox["data"][0]["recipient"], "lea@elsewhere.example");
+}
+
+#[tokio::test]
+async fn a_podcast_client_of_an_account_without_a_password_gets_one_without_an_old_one() {
+    let provider = Provider::start().await;
+    let house = house_of(&provider).await;
+    let mut browser = Browser::new(&house);
+    browser.sign_in(&provider, LOGIN, &person("kim")).await;
+    let ask = house.post("/api/2/me/password").json(&json!({"new_password": PASSWORD}));
+    assert_eq!(browser.send(ask).await.status, 200);
+    let basic = house.get("/api/2/me").basic("kim", PASSWORD).send().await;
+    assert_eq!((basic.status, &basic.json()["username"]), (200, &json!("kim")));
+}

@@ -136,3 +136,17 @@ async fn without_a_mapping_groups_mean_nothing() {
     browser.sign_in(&provider, LOGIN, &kim).await;
     assert_eq!(browser.user().await["role"], "reader");
 }
+
+#[tokio::test]
+async fn roles_that_the_configuration_names_must_be_there_and_stay() {
+    let provider = Provider::start().await;
+    let house = house_of(&provider).await;
+    assert!(house.core.check_roles().await.is_err(), "nowhere is no role");
+    let token = house.token("ann").await;
+    let draft = json!({"name": "nowhere", "permissions": []});
+    let made = house.post("/api/v1/roles").bearer(&token).json(&draft).send().await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    house.core.check_roles().await.expect("all are there");
+    let gone = house.delete("/api/v1/roles/nowhere").bearer(&token).send().await;
+    gone.problem(409, "conflict");
+}

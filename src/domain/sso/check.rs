@@ -11,6 +11,7 @@ use super::{
 /// One thing about a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
+    /// As it should be.
     Right(String),
     /// It may work all the same.
     Doubtful(String),
@@ -23,6 +24,7 @@ pub enum Finding {
 pub struct Report {
     /// What has to be registered at the provider, to the letter.
     pub callback: String,
+    /// In the order in which they were looked for.
     pub findings: Vec<Finding>,
 }
 

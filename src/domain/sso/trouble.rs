@@ -29,13 +29,19 @@ pub enum Trouble {
     Client,
     /// No address that may be asked: https, or http on this machine for an issuer that is there.
     Address(&'static str),
+    /// No answer, or a broken one.
     Unreachable(Part),
+    /// No whole answer within the patience of the settings.
     Slow(Part),
+    /// More than 256 KiB.
     TooLarge(Part),
+    /// Another HTTP status than 200; redirects are not followed.
     Status(Part, u16),
+    /// Not JSON, or not of the right form.
     NotJson(Part),
     /// It says to be somebody else than the configuration says.
     Issuer,
+    /// A field that is needed is not there.
     Missing(&'static str),
     /// It signs by none of RS256, ES256, EdDSA.
     Algorithms,
@@ -43,6 +49,7 @@ pub enum Trouble {
     Unknown,
     /// It does not know the code, or not for this browser.
     Refused,
+    /// The ID token is not believed.
     Token(BadToken),
     /// The userinfo answer is about somebody else (OpenID Connect Core, section 5.3.2).
     OtherPerson,
@@ -51,17 +58,27 @@ pub enum Trouble {
 /// Why an ID token is not believed (OpenID Connect Core, section 3.1.3.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadToken {
+    /// No JWT of three parts, too long, or with extensions that must be understood.
     Malformed,
+    /// None of RS256, ES256, EdDSA.
     Algorithm,
     /// No key of the provider's has its id.
     UnknownKey,
+    /// The key of that id has not signed it.
     Signature,
+    /// `iss`.
     Issuer,
+    /// `aud`.
     Audience,
+    /// `azp`, which several audiences need.
     Party,
+    /// `exp`, by more than a minute.
     Expired,
+    /// `nbf`, by more than a minute.
     NotYet,
+    /// `nonce`.
     Nonce,
+    /// `sub`: none, or longer than 255 bytes.
     Subject,
 }
 
