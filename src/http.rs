@@ -187,7 +187,7 @@ pub fn routes(
 
 /// The operations of all dialects whose doors are open. The health check always is.
 fn operations(core: &Core, on: Dialects, stop: watch::Receiver<bool>) -> impl OpenApi + 'static {
-    let native = on.native.then(|| Voice(native::apis(core, stop.clone()), native::speak));
+    let native = on.native.then(|| Voice(native::apis(core, on, stop.clone()), native::speak));
     let pin = on.pin.then(|| Voice(pin::apis(core), pin::speak));
     let pair = on.pair.then(|| Voice(pair::apis(core, stop), pair::speak));
     let signup = on.signup.then(|| Voice(signup::apis(core), signup::speak));

@@ -191,6 +191,25 @@ async fn the_first_in_the_file_that_is_not_google_is_meant_without_a_name() {
     assert_eq!(urls, expected);
 }
 
+#[tokio::test]
+async fn a_provider_whose_door_is_shut_is_not_offered_and_its_door_is_404_for_all() {
+    let (google, home) = (Provider::start().await, Provider::start().await);
+    let plan = google.plan("google");
+    let house = House::lived_in_with(|house| {
+        plan(house);
+        house.settings.sso.providers.push(home.settings("home"));
+        house.http.dialects.gpodder = false;
+    });
+    let house = house.await;
+    let options = house.get("/api/v1/auth/options").send().await.json();
+    let listed = options["providers"].as_array().expect("a list");
+    assert_eq!((listed.len(), &listed[0]["name"]), (1, &json!("google")));
+    for path in [LOGIN, "/auth/sso/callback", "/auth/sso/info"] {
+        assert_eq!(house.get(path).send().await.status, 404, "{path}");
+    }
+    assert_eq!(house.get("/auth/google").send().await.status, 302);
+}
+
 fn with(plan: impl Fn(&mut Plan), change: impl FnOnce(&mut Plan)) -> impl FnOnce(&mut Plan) {
     move |house| {
         plan(house);

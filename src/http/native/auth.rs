@@ -23,6 +23,7 @@ use crate::{
         sso::ProviderSettings,
     },
     http::{
+        Dialects,
         client::{cookie_line, pages_cookie},
         visitor::Visitor,
     },
@@ -30,6 +31,8 @@ use crate::{
 
 pub struct AuthApi {
     pub core: Core,
+    /// Providers are offered only where the doors to them are open.
+    pub on: Dialects,
 }
 
 /// A name or e-mail and its password.
@@ -272,7 +275,7 @@ impl AuthApi {
         Ok(Json(Options {
             setup_required: self.core.setup_required().await?,
             registration_mode: self.core.settings().registration.into(),
-            providers: self.core.sso_providers().iter().map(Provider::from).collect(),
+            providers: self.providers(),
             people: people.collect(),
         }))
     }
@@ -390,6 +393,16 @@ impl AuthApi {
         let rule = PasswordRule::NATIVE;
         self.core.password_reset(&token, new, rule, &visitor.origin(DIALECT)).await?;
         Ok(Message::new("the password is changed; sign in with it"))
+    }
+}
+
+impl AuthApi {
+    fn providers(&self) -> Vec<Provider> {
+        let is_open = |provider: &&ProviderSettings| match provider.is_google() {
+            true => self.on.signup,
+            false => self.on.gpodder,
+        };
+        self.core.sso_providers().iter().filter(is_open).map(Provider::from).collect()
     }
 }
 
