@@ -86,7 +86,7 @@ impl House {
         house.fill(sessions);
         // What runs beside the requests of a server runs here too.
         tokio::spawn(house.core.clone().upkeep(|_| {}));
-        tokio::spawn(house.core.clone().journal_events());
+        tokio::spawn(house.core.clone().journal_events(|_| {}));
         house
     }
 

@@ -158,6 +158,10 @@ settings! {
     /// The role of such an account, unless its provider's groups give another.
     default_role: String = "reader", Rule::Word(64, "-_");
     [log: Log]
+    /// How the lines on stderr are written.
+    format: LogFormat = "text", Rule::OneOf(LogFormat::NAMES);
+    /// How much is written: what does not work, also what may want a look, or all that happens.
+    level: LogLevel = "info", Rule::OneOf(LogLevel::NAMES);
     /// Writes one line per request to stderr.
     access: bool = "true", Rule::Flag;
     [logs: Logs]
@@ -178,6 +182,30 @@ choice! {
         Argon2id = "argon2id",
         /// bcrypt.
         Bcrypt = "bcrypt",
+    }
+}
+
+choice! {
+    /// How a line of the log is written.
+    LogFormat {
+        /// Words and `key=value`.
+        #[default]
+        Text = "text",
+        /// One JSON object.
+        Json = "json",
+    }
+}
+
+choice! {
+    /// How much of what happens is logged.
+    LogLevel {
+        /// What does not work.
+        Error = "error",
+        /// And what somebody may want to look at.
+        Warn = "warn",
+        /// And everything else.
+        #[default]
+        Info = "info",
     }
 }
 

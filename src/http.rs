@@ -19,12 +19,7 @@ mod voice;
 
 use futures_util::{FutureExt, future::BoxFuture};
 use poem::{Endpoint, IntoEndpoint, Response, http::HeaderMap};
-use poem_openapi::{
-    ApiResponse, OpenApi, OpenApiService,
-    param::Path,
-    payload::{Binary, Json},
-};
-use serde_json::{Value, json};
+use poem_openapi::{ApiResponse, OpenApi, OpenApiService, param::Path, payload::Binary};
 use tokio::sync::watch;
 
 use self::{
@@ -37,8 +32,6 @@ use crate::domain::{
     Core,
     error::{Error, Noun},
 };
-
-pub use shell::log_line;
 
 /// Finds out whether somebody is signed in, for paths that no operation has.
 type Stranger = for<'a> fn(&'a HeaderMap, &'a Facts) -> BoxFuture<'a, Result<(), Error>>;
@@ -198,23 +191,14 @@ fn operations(core: &Core, on: Dialects, stop: watch::Receiver<bool>) -> impl Op
     });
     let health = Voice(pair::health(core), pair::speak);
     let five = (Maybe(native), Maybe(pin), Maybe(pair), Maybe(signup), Maybe(gpodder));
-    (Front, Maybe(on.native.then_some(pages::Pages)), five, Maybe(login), health)
+    (Papers, pages::Pages { open: on.native }, five, Maybe(login), health)
 }
 
-struct Front;
+/// The documents as files.
+struct Papers;
 
 #[OpenApi]
-impl Front {
-    /// What a program finds at the root.
-    #[oai(path = "/", method = "get", hidden)]
-    async fn front(&self) -> Json<Value> {
-        Json(json!({
-            "message": "Gatelodge",
-            "version": env!("CARGO_PKG_VERSION"),
-            "documents": "/openapi.json",
-        }))
-    }
-
+impl Papers {
     #[oai(path = "/openapi.json", method = "get", hidden)]
     async fn document(&self) -> Result<Document, NativeError> {
         Document::of(native::DIALECT)

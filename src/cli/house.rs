@@ -20,6 +20,7 @@ use crate::{
         throttle::ThrottlePolicy,
     },
     http::{Dialects, HttpSettings, client::Surroundings},
+    log,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -200,5 +201,22 @@ pub fn http_settings(config: &Config) -> HttpSettings {
             gpodder: config.dialects.gpodder,
         },
         log_access: config.log.access,
+    }
+}
+
+/// How lines of the log are written.
+pub fn log_format(config: &Config) -> log::Format {
+    match config.log.format {
+        config::LogFormat::Text => log::Format::Text,
+        config::LogFormat::Json => log::Format::Json,
+    }
+}
+
+/// How much is logged.
+pub fn log_level(config: &Config) -> log::Level {
+    match config.log.level {
+        config::LogLevel::Error => log::Level::Error,
+        config::LogLevel::Warn => log::Level::Warn,
+        config::LogLevel::Info => log::Level::Info,
     }
 }

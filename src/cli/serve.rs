@@ -15,10 +15,12 @@ use crate::{
     db::Db,
     domain::{
         Core,
+        journal::EventLine,
         podcasts::probe::{Probe, Rules},
         updates::{Feed, Pace},
     },
-    http::{self, log_line},
+    http,
+    log::{self, Field, Level, say},
 };
 
 const BACKLOG: u32 = 1024;
@@ -29,6 +31,7 @@ const STREAMS_END: Duration = Duration::from_secs(2);
 
 /// Serves until SIGTERM or SIGINT; requests in flight finish, ten seconds at the most.
 pub async fn run(config: Config) -> Result<(), Failure> {
+    log::shape(house::log_format(&config), house::log_level(&config));
     // First, so that a port which is taken leaves no database behind.
     let listeners: Vec<TcpListener> =
         config.server.listen.iter().copied().map(bind).collect::<Result<_, _>>()?;
@@ -38,24 +41,24 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     core.sweep_copies();
     let (stop, stopped) = watch::channel(false);
     let endpoint = http::routes(core.clone(), house::http_settings(&config), stopped);
-    let upkeep = tokio::spawn(core.clone().upkeep(log_line));
-    let mut mail = tokio::spawn(core.clone().deliver(stop.subscribe(), log_line));
-    let journal = tokio::spawn(core.clone().journal_events());
+    let upkeep = tokio::spawn(core.clone().upkeep(log::note));
+    let mut mail = tokio::spawn(core.clone().deliver(stop.subscribe(), log::note));
+    let journal = tokio::spawn(core.clone().journal_events(log_event));
     let updates = match &config.updates.feed_url {
         Some(url) => {
             let feed = Feed::new(url, Pace::usual()).map_err(trouble)?;
-            Some(tokio::spawn(core.clone().follow_updates(feed, log_line)))
+            Some(tokio::spawn(core.clone().follow_updates(feed, log::note)))
         }
         None => None,
     };
     let probing = config.gpodder.probe_https.then(|| {
         let probe = Probe::new(Rules::strict());
-        tokio::spawn(core.clone().probe_upgrades(probe, log_line))
+        tokio::spawn(core.clone().probe_upgrades(probe, log::note))
     });
     greet(&config, &core, &listeners).await?;
     let told = async {
         told_to_stop().await;
-        log_line("stopping: requests in flight finish");
+        say("stopping: requests in flight finish");
         let _ = stop.send(true);
     };
     let limits = http::serve::Limits::connections(config.server.max_connections);
@@ -72,7 +75,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     }
     core.quiet().await;
     core.settle().await?;
-    log_line("stopped");
+    say("stopped");
     Ok(())
 }
 
@@ -108,6 +111,24 @@ async fn told_to_stop() {
     }
 }
 
+/// One line for each event. The first two words and `client` of `login_failure` are what
+/// `packaging/fail2ban` looks for.
+fn log_event(event: &EventLine<'_>) {
+    let level = match event.kind {
+        "login_failure" | "login_failures" | "pin_locked" | "refresh_reused" => Level::Warn,
+        _ => Level::Info,
+    };
+    let client = if event.client.is_empty() { "-" } else { &event.client };
+    let fields = [
+        ("client", Field::Word(&client)),
+        ("user", Field::Text(event.user.unwrap_or("-"))),
+        ("actor", Field::Text(event.actor.unwrap_or("-"))),
+        ("dialect", Field::Word(&event.dialect)),
+        ("detail", Field::Text(event.detail)),
+    ];
+    log::entry(level, event.kind, &fields);
+}
+
 /// Says where it serves, from what, and what to do first.
 async fn greet(config: &Config, core: &Core, listeners: &[TcpListener]) -> Result<(), Failure> {
     let addresses: Vec<String> = listeners
@@ -115,20 +136,13 @@ async fn greet(config: &Config, core: &Core, listeners: &[TcpListener]) -> Resul
         .filter_map(|listener| listener.local_addr().ok())
         .map(|address| format!("http://{address}"))
         .collect();
-    log_line(&format!(
-        "gatelodge {} serves on {}",
-        env!("CARGO_PKG_VERSION"),
-        addresses.join(", ")
-    ));
-    log_line(&format!("database {}", config.data_dir.join(crate::db::FILE_NAME).display()));
+    say(&format!("gatelodge {} serves on {}", env!("CARGO_PKG_VERSION"), addresses.join(", ")));
+    say(&format!("database {}", config.data_dir.join(crate::db::FILE_NAME).display()));
     if let Some(token) = core.setup_token_make().await? {
-        log_line("no account yet: make the first one, which will be the admin,");
-        log_line("  here:      gatelodge user add NAME --generate");
-        log_line("  at home:   POST /api/v1/setup/initialize {username,email,password}");
-        log_line(&format!(
-            "  elsewhere: the same with the header X-Setup-Token: {}",
-            token.reveal()
-        ));
+        say("no account yet: make the first one, which will be the admin,");
+        say("  here:      gatelodge user add NAME --generate");
+        say("  at home:   POST /api/v1/setup/initialize {username,email,password}");
+        say(&format!("  elsewhere: the same with the header X-Setup-Token: {}", token.reveal()));
     }
     Ok(())
 }

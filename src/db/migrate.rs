@@ -15,8 +15,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_letters.sql"),
     include_str!("migrations/0004_events.sql"),
     include_str!("migrations/0005_podcasts.sql"),
-    include_str!("migrations/0006_mail.sql"),
-    include_str!("migrations/0007_probes.sql"),
+    include_str!("migrations/0006_probes.sql"),
+    include_str!("migrations/0007_mail.sql"),
     include_str!("migrations/0008_sso.sql"),
 ];
 

@@ -8,12 +8,13 @@ use std::{
     time::Duration,
 };
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use super::{
     Core, Timestamp,
-    caller::Caller,
+    caller::{Caller, Origin},
     error::{Error, Result, Why},
     events::WrittenEvent,
     permissions::EVENTS_READ,
@@ -42,6 +43,19 @@ pub struct RequestEntry<'a> {
     pub bytes: Option<u64>,
     pub elapsed: Duration,
     pub user: Option<&'a str>,
+}
+
+/// An event for the log of the process.
+#[derive(Debug)]
+pub struct EventLine<'a> {
+    pub kind: &'a str,
+    /// Masked where `logs.mask_addresses` wants that; empty for the command line.
+    pub client: String,
+    /// Whose account it is about; for a failed sign-in the name that was tried, if it could be one.
+    pub user: Option<&'a str>,
+    pub actor: Option<&'a str>,
+    pub dialect: &'a str,
+    pub detail: &'a str,
 }
 
 /// The live log. A slow reader loses entries and slows nobody.
@@ -73,22 +87,50 @@ enum Entry {
     Event(Value),
 }
 
-impl Entry {
-    fn json(&self) -> Value {
-        match self {
-            Self::Request { id, at, client, method, path, status, bytes, elapsed, user } => json!({
-                "id": id,
-                "timestamp": moment(*at),
-                "client_ip": text_of(*client),
-                "method": method,
-                "destination": path,
-                "status": status,
-                "bytes": bytes,
-                "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-                "user": user,
-            }),
-            Self::Event(json) => json.clone(),
+impl Serialize for LogEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match &*self.0 {
+            Entry::Request { id, at, client, method, path, status, bytes, elapsed, user } => {
+                RequestLine {
+                    id: *id,
+                    timestamp: moment(*at),
+                    client_ip: text_of(*client),
+                    method,
+                    destination: path,
+                    status: *status,
+                    bytes: *bytes,
+                    elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+                    user: user.as_deref(),
+                }
+                .serialize(serializer)
+            }
+            Entry::Event(json) => json.serialize(serializer),
         }
+    }
+}
+
+/// A request as readers see it (seed 002).
+#[derive(Serialize)]
+struct RequestLine<'a> {
+    id: u64,
+    timestamp: String,
+    client_ip: String,
+    method: &'a str,
+    destination: &'a str,
+    status: u16,
+    bytes: Option<u64>,
+    elapsed_ms: u64,
+    user: Option<&'a str>,
+}
+
+/// An entry of the live log, to be written as JSON.
+#[derive(Clone)]
+pub struct LogEntry(Arc<Entry>);
+
+impl LogEntry {
+    fn text(&self) -> String {
+        // Texts and numbers, and values that were JSON before: writing them cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 
@@ -114,14 +156,15 @@ impl Journal {
         kept.entries.push_back(Arc::clone(&entry));
         if self.live.receiver_count() > 0 {
             // Under the lock, so that readers see the order of the ids. The last may just have left.
-            let _ = self.live.send(entry.json().to_string().into());
+            let _ = self.live.send(LogEntry(entry).text().into());
         }
     }
 
     /// The newest first, and how many there are.
-    fn page(&self, limit: usize, offset: usize) -> (Vec<Arc<Entry>>, usize) {
+    fn page(&self, limit: usize, offset: usize) -> (Vec<LogEntry>, usize) {
         let kept = lock(&self.kept);
-        let page = kept.entries.iter().rev().skip(offset).take(limit).cloned().collect();
+        let page = kept.entries.iter().rev().skip(offset).take(limit).cloned();
+        let page = page.map(LogEntry).collect();
         (page, kept.entries.len())
     }
 }
@@ -171,6 +214,11 @@ fn moment(at: Timestamp) -> String {
 }
 
 impl Core {
+    /// A client's address as logs may show it; empty where there is none.
+    pub fn shown_client(&self, origin: &Origin) -> String {
+        text_of(self.shown_address(origin.address))
+    }
+
     fn shown_address(&self, address: Option<IpAddr>) -> Option<IpAddr> {
         address.map(|address| match self.settings.mask_addresses {
             true => masked(address),
@@ -221,9 +269,23 @@ impl Core {
         self.journal.add(|_| Entry::Event(json!({ "type": event.kind, "data": data })));
     }
 
+    fn event_line<'a>(&self, event: &'a WrittenEvent) -> EventLine<'a> {
+        let is_failure = event.kind == "login_failure";
+        EventLine {
+            kind: &event.kind,
+            client: text_of(self.shown_address(event.address.parse().ok())),
+            user: event.account_name.as_deref().or(is_failure.then_some(&*event.detail)),
+            actor: event.actor_name.as_deref(),
+            dialect: &event.dialect,
+            detail: if is_failure { "" } else { &event.detail },
+        }
+    }
+
     /// Brings events from the database into the live log, wherever they were written, until the
     /// process ends.
-    pub async fn journal_events(self) {
+    ///
+    /// `tell` hears of each too.
+    pub async fn journal_events(self, tell: impl Fn(&EventLine<'_>) + Send + 'static) {
         let operator = Caller::operator();
         let mut bell = self.events.listen();
         let Ok(mut last) = self.events_newest(&operator).await else { return };
@@ -231,7 +293,10 @@ impl Core {
             match self.events_after(&operator, last).await {
                 Ok(found) if !found.is_empty() => {
                     last = found.last().map_or(last, |event| event.id);
-                    found.iter().for_each(|event| self.journal_event(event));
+                    for event in &found {
+                        self.journal_event(event);
+                        tell(&self.event_line(event));
+                    }
                     continue;
                 }
                 // Tried again at the next ring.
@@ -249,10 +314,9 @@ impl Core {
         caller: &Caller,
         limit: usize,
         offset: usize,
-    ) -> Result<(Vec<Value>, usize)> {
+    ) -> Result<(Vec<LogEntry>, usize)> {
         caller.must(EVENTS_READ)?;
-        let (page, total) = self.journal.page(limit, offset);
-        Ok((page.iter().map(|entry| entry.json()).collect(), total))
+        Ok(self.journal.page(limit, offset))
     }
 
     /// A ticket for one websocket: two minutes, one use.
@@ -319,7 +383,7 @@ mod tests {
         }
         let (page, total) = journal.page(2, 1);
         assert_eq!(total, KEPT);
-        assert_eq!(page[0].json(), json!({ "id": 1009 }));
-        assert_eq!(page[1].json(), json!({ "id": 1008 }));
+        assert_eq!(page[0].text(), json!({ "id": 1009 }).to_string());
+        assert_eq!(page[1].text(), json!({ "id": 1008 }).to_string());
     }
 }

@@ -5,22 +5,28 @@
 use std::collections::HashMap;
 
 use poem::{
-    Endpoint, EndpointExt, Response,
+    Endpoint, EndpointExt, IntoResponse, Response,
     endpoint::{BoxEndpoint, make_sync},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    web::Json,
 };
 use poem_openapi::{
     OpenApi,
     registry::{MetaApi, Registry},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
+use serde_json::json;
 
 /// Own scripts, styles and images, and nothing else from nowhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// The first page, which `/` is for a browser.
+const HOME: &str = "home.html";
+
 /// Each page and its file.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
+    ("/sign-in", HOME),
     ("/verify", "verify.html"),
     ("/activate", "verify.html"),
     ("/reset", "reset.html"),
@@ -40,7 +46,10 @@ pub fn prefixes() -> impl Iterator<Item = &'static str> {
 }
 
 /// The pages and what they load, beside the operations of the dialects.
-pub struct Pages;
+pub struct Pages {
+    /// They lead to native: without it only the root is left, for programs.
+    pub open: bool,
+}
 
 impl OpenApi for Pages {
     /// Empty: they stand in no document.
@@ -55,12 +64,20 @@ impl OpenApi for Pages {
             let endpoint = endpoint(file).boxed();
             table.entry(path).or_default().insert(Method::GET, endpoint);
         };
+        if !self.open {
+            table.entry("/".to_owned()).or_default().insert(Method::GET, root(None).boxed());
+            return;
+        }
         for (path, file) in PAGES {
             add(path.to_owned(), file);
         }
         for name in Files::iter().filter(|name| name.starts_with("assets/")) {
             add(format!("/{name}"), &name);
         }
+        table
+            .entry("/".to_owned())
+            .or_default()
+            .insert(Method::GET, root(Files::get(HOME)).boxed());
     }
 }
 
@@ -107,6 +124,24 @@ pub fn wants_page(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|one| {
         one.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("text/html"))
+    })
+}
+
+/// What lies at the root: the first page for a browser, and what a program wants to know.
+fn root(file: Option<EmbeddedFile>) -> impl Endpoint<Output = Response> {
+    make_sync(move |request| {
+        let page = file.as_ref().filter(|_| wants_page(request.headers()));
+        let mut response = match page {
+            Some(file) => answer(HOME, file, request.headers()),
+            None => Json(json!({
+                "message": "Gatelodge",
+                "version": env!("CARGO_PKG_VERSION"),
+                "documents": "/openapi.json",
+            }))
+            .into_response(),
+        };
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+        response
     })
 }
 

@@ -1,48 +1,49 @@
 //! JSON answers of operations that are asked for all the time.
 
+use std::marker::PhantomData;
+
 use poem::{IntoResponse, Response};
 use poem_openapi::{
     ApiResponse,
-    payload::{Json, Payload},
-    registry::{MetaResponses, MetaSchemaRef, Registry},
-    types::{ToJSON, Type},
+    payload::Json,
+    registry::{MetaResponses, Registry},
+    types::{ParseFromJSON, ToJSON},
 };
 use serde::Serialize;
+use serde_json::Value;
 
-/// The same as [`Json`], also in the document, but written at once: the framework's makes a tree
-/// of values first, which costs more than all the rest of a small answer. Both have to write the
-/// same, which a debug build checks for every answer.
-pub struct Serial<T>(pub T);
+/// The same as [`Json`] of a `D`, also in the document, but written at once: the framework's makes
+/// a tree of values first, which costs more than all the rest of a small answer. `T` has to write
+/// what a `D` is, which a debug build checks for every answer.
+pub struct Serial<T, D = T> {
+    value: T,
+    documented: PhantomData<fn() -> D>,
+}
 
-impl<T: Type> Payload for Serial<T> {
-    const CONTENT_TYPE: &'static str = Json::<T>::CONTENT_TYPE;
-
-    fn check_content_type(content_type: &str) -> bool {
-        Json::<T>::check_content_type(content_type)
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        T::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
+impl<T, D> Serial<T, D> {
+    pub fn new(value: T) -> Self {
+        Self { value, documented: PhantomData }
     }
 }
 
-impl<T: ToJSON + Serialize> IntoResponse for Serial<T> {
+impl<T: Serialize + Send, D: ParseFromJSON + ToJSON> IntoResponse for Serial<T, D> {
     fn into_response(self) -> Response {
-        debug_assert_eq!(serde_json::to_value(&self.0).ok(), self.0.to_json());
-        poem::web::Json(self.0).into_response()
+        debug_assert!(is_a::<D>(serde_json::to_value(&self.value).ok()));
+        poem::web::Json(self.value).into_response()
     }
 }
 
-impl<T: ToJSON + Serialize> ApiResponse for Serial<T> {
+/// Whether this is just what a `D` would have been written as.
+fn is_a<D: ParseFromJSON + ToJSON>(written: Option<Value>) -> bool {
+    D::parse_from_json(written.clone()).is_ok_and(|value| value.to_json() == written)
+}
+
+impl<T: Serialize + Send, D: ParseFromJSON + ToJSON> ApiResponse for Serial<T, D> {
     fn meta() -> MetaResponses {
-        Json::<T>::meta()
+        Json::<D>::meta()
     }
 
     fn register(registry: &mut Registry) {
-        T::register(registry);
+        D::register(registry);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     any::Any,
-    io::Write,
+    cmp::Reverse,
     panic::AssertUnwindSafe,
     sync::{
         Arc, LazyLock,
@@ -18,7 +18,7 @@ use http_body::Body as _;
 use http_body_util::combinators::BoxBody;
 use poem::{
     Body, Endpoint, Request, Response,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use poem_openapi::OperationId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -29,11 +29,14 @@ use super::{
     pages,
     voice::{Speak, Trouble},
 };
-use crate::domain::{
-    Core,
-    error::{Denied, Error},
-    journal::RequestEntry,
-    secret::random_bytes,
+use crate::{
+    domain::{
+        Core,
+        error::{Denied, Error},
+        journal::RequestEntry,
+        secret::random_bytes,
+    },
+    log::{self, Field, Level},
 };
 
 /// A body has to be there within this time.
@@ -62,9 +65,10 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         inner: E,
         core: Core,
         surroundings: Surroundings,
-        doors: Vec<Door>,
+        mut doors: Vec<Door>,
         log_access: bool,
     ) -> Self {
+        doors.sort_by_key(|door| Reverse(door.prefix.len()));
         Self {
             inner,
             core,
@@ -77,11 +81,7 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
 
     /// The longest prefix decides who speaks.
     fn door(&self, path: &str) -> &Door {
-        self.doors
-            .iter()
-            .filter(|door| door.owns(path))
-            .max_by_key(|door| door.prefix.len())
-            .unwrap_or(&self.doors[0])
+        self.doors.iter().find(|door| door.owns(path)).unwrap_or(&self.doors[self.doors.len() - 1])
     }
 
     /// Everything that may refuse a request before its operation sees it.
@@ -144,6 +144,28 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         Ok(Read { bytes: bytes.freeze(), _share: share })
     }
 
+    fn log_request(
+        &self,
+        facts: &Facts,
+        method: &Method,
+        path: &str,
+        status: StatusCode,
+        start: Instant,
+    ) {
+        let client = self.core.shown_client(&facts.origin);
+        let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let fields = [
+            ("id", Field::Word(&facts.request_id)),
+            ("client", Field::Word(&client)),
+            ("user", Field::Text(facts.user.get().map_or("-", String::as_str))),
+            ("method", Field::Word(method)),
+            ("path", Field::Text(path)),
+            ("status", Field::Number(status.as_u16().into())),
+            ("ms", Field::Number(ms)),
+        ];
+        log::entry(Level::Info, "request", &fields);
+    }
+
     async fn answer(&self, mut request: Request, door: &Door, facts: &Facts) -> Response {
         if let Err(trouble) = self.admit(&mut request, door).await {
             return (door.speak)(trouble);
@@ -199,8 +221,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
             });
         });
         if self.log_access {
-            let line = access_line(&facts, method.as_str(), &path, response.status(), start);
-            log_line(&line);
+            self.log_request(&facts, &method, &path, response.status(), start);
         }
         Ok(response)
     }
@@ -228,7 +249,8 @@ fn counted(mut response: Response, tell: impl FnOnce(Option<u64>, u16)) -> Respo
 /// A defect of ours ends one request and nothing else.
 async fn guarded(answer: impl Future<Output = Response>, speak: Speak, path: &str) -> Response {
     AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| {
-        log_line(&format!("panic path={path:?} what={:?}", panic_text(&*panic)));
+        let what = ("what", Field::Text(panic_text(&*panic)));
+        log::entry(Level::Error, "panic", &[("path", Field::Text(path)), what]);
         speak(Trouble::Panic)
     })
 }
@@ -301,29 +323,6 @@ fn finish(response: &mut Response, facts: &Facts) {
         let value = HeaderValue::from_static("max-age=31536000");
         headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(value);
     }
-}
-
-/// `key=value` pairs on one line; text in quotes, escaped. Never a query, a body or a header.
-fn access_line(
-    facts: &Facts,
-    method: &str,
-    path: &str,
-    status: StatusCode,
-    start: Instant,
-) -> String {
-    format!(
-        "request id={} client={} user={:?} method={method} path={path:?} status={} ms={}",
-        facts.request_id,
-        facts.origin.address_text(),
-        facts.user.get().map_or("-", String::as_str),
-        status.as_u16(),
-        start.elapsed().as_millis(),
-    )
-}
-
-/// One line on stderr; a closed stderr ends no request.
-pub fn log_line(line: &str) {
-    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

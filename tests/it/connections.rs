@@ -143,10 +143,11 @@ fn the_log_has_one_line_for_each_request_and_tells_no_secret() {
     let line = log_line_with(&server, &id);
     let (line, time) = line.rsplit_once(' ').expect("fields");
     assert!(time.strip_prefix("ms=").is_some_and(|ms| ms.parse::<u64>().is_ok()), "{time}");
+    let (_, line) = line.split_once(' ').expect("a time");
     assert_eq!(
         line,
         format!(
-            "request id={id} client=127.0.0.1 user=\"ann\" method=GET path=\"/api/v1/user\" \
+            "info request id={id} client=127.0.0.1 user=\"ann\" method=GET path=\"/api/v1/user\" \
              status=200"
         )
     );

@@ -271,9 +271,8 @@ fn every_operation_of_the_document_is_among_the_calls() {
     for (path, item) in document["paths"].as_object().expect("paths") {
         let path = path.replace("{username}", "USER").replace("{device}", "phone");
         for (method, said) in item.as_object().expect("operations") {
-            if ["Auth", "Account"].contains(&said["tags"][0].as_str().expect("a tag"))
-                || path.starts_with("/api/2/me/")
-            {
+            // A path without a name is the caller's own by itself; the others have their own tests.
+            if said["tags"][0] == "Auth" || !path.contains("USER") {
                 continue;
             }
             for format in ["json", "txt", "opml"] {

@@ -137,6 +137,17 @@ impl House {
         Self::open(folder, change).await
     }
 
+    /// A house over a database that somebody prepared.
+    pub async fn on(
+        prepare: impl FnOnce(&mut rusqlite::Connection),
+        change: impl FnOnce(&mut Plan),
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gatelodge.db");
+        prepare(&mut rusqlite::Connection::open(path).expect("a database"));
+        Self::open(folder, change).await
+    }
+
     async fn open(folder: TempDir, change: impl FnOnce(&mut Plan)) -> Self {
         let mut plan = Plan {
             settings: settings(folder.path()),
@@ -405,7 +416,9 @@ impl Server {
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 if let Some(rest) = line.split("serves on http://").nth(1) {
-                    ready.send(rest.parse::<SocketAddr>().expect("an address")).expect("heard");
+                    let address = rest.trim_end_matches(['"', '}']);
+                    let address = address.parse::<SocketAddr>().expect("an address");
+                    ready.send(address).expect("heard");
                 }
                 kept.lock().expect("unpoisoned").push_str(&format!("{line}\n"));
             }

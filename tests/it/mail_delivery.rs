@@ -2,14 +2,17 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use gatelodge::domain::{
-    letters::Round,
-    smtp::{Encryption, MailError},
+use gatelodge::{
+    db::migrate::migrate,
+    domain::{
+        letters::Round,
+        smtp::{Encryption, MailError},
+    },
 };
 use serde_json::{Value, json};
 
 use super::{
-    house::{House, PASSWORD, Server, gatelodge, text},
+    house::{House, PASSWORD, START, Server, gatelodge, text},
     smtp_server::{Nature, SmtpServer, Whim},
 };
 
@@ -130,6 +133,28 @@ async fn what_is_sent_is_wiped_and_not_sent_again() {
         let found = bytes.windows(token.len()).any(|at| at == token.as_bytes());
         assert!(!found, "a mailed token lies on the disk after it was sent");
     }
+}
+
+#[tokio::test]
+async fn a_letter_of_an_older_version_goes_out_and_under_one_id() {
+    let server = SmtpServer::start(Nature::moody("RCPT", Whim::Say("450 4.7.1 greylisted"), 1));
+    let mail = server.settings();
+    let house = House::on(
+        |database| {
+            migrate(database, 6).expect("the schema before letters went out");
+            let old = "INSERT INTO outbox (purpose, recipient, client, status, next_attempt_at,
+                           created_at, expires_at)
+                       VALUES ('test', 'cleo@example.org', '', 'waiting', 0, ?1, ?1 + 86400000)";
+            database.execute(old, [START * 1000]).expect("a letter");
+        },
+        |plan| plan.settings.mail = Some(mail),
+    )
+    .await;
+    assert_eq!(delivered(&house).await.sent, 0);
+    house.clock.advance(Duration::from_secs(120));
+    assert_eq!(delivered(&house).await.sent, 1);
+    let id = server.letter_to("cleo@example.org").header("Message-ID");
+    assert_eq!(id.len(), "<@example.org>".len() + 32, "{id}");
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use super::{
     native_register::{letter, token_in},
 };
 
-const PAGES: [&str; 5] = ["/verify", "/activate", "/reset", "/invite", "/register"];
+const PAGES: [&str; 7] =
+    ["/", "/sign-in", "/verify", "/activate", "/reset", "/invite", "/register"];
 const BROWSER: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
 async fn seen(house: &House, path: &str) -> Answer {
@@ -33,6 +34,18 @@ async fn status_of(house: &House, name: &str) -> Value {
     let ann = house.token("ann").await;
     let found = house.get(&format!("/api/v1/users?q={name}")).bearer(&ann).send().await.json();
     found["data"][0]["status"].clone()
+}
+
+#[tokio::test]
+async fn the_root_is_a_page_for_browsers_and_json_for_programs() {
+    let house = House::new().await;
+    let page = seen(&house, "/").await;
+    assert!(page.text().contains("Sign in") && page.header("vary") == "Accept");
+    for accept in ["", "*/*", "application/json"] {
+        let answer = house.get("/").header("accept", accept).send().await;
+        assert_eq!((answer.status, &answer.json()["message"]), (200, &json!("Gatelodge")));
+        assert_eq!(answer.header("vary"), "Accept");
+    }
 }
 
 #[tokio::test]
@@ -200,8 +213,6 @@ async fn an_unknown_page_is_a_page_for_a_browser_and_json_for_a_program() {
     }
     let api = seen(&house, "/api/v1/nowhere").await;
     api.problem(401, "unauthorized");
-    let front = seen(&house, "/").await;
-    assert_eq!(front.json()["message"], "Gatelodge");
 }
 
 #[tokio::test]
@@ -211,11 +222,13 @@ async fn pages_are_outside_the_bucket_and_gone_with_native() {
         plan.settings.throttle.burst = 1;
     })
     .await;
-    for path in PAGES.into_iter().chain(["/assets/style.css"]).cycle().take(40) {
+    let [_, pages @ ..] = PAGES;
+    for path in pages.into_iter().chain(["/assets/style.css"]).cycle().take(40) {
         assert_eq!(seen(&house, path).await.status, 200);
     }
     let house = House::lived_in_with(|plan| plan.http.dialects.native = false).await;
-    for path in PAGES.into_iter().chain(["/assets/style.css"]) {
+    for path in pages.into_iter().chain(["/assets/style.css"]) {
         assert_eq!(seen(&house, path).await.status, 404);
     }
+    assert_eq!(seen(&house, "/").await.json()["message"], "Gatelodge");
 }

@@ -24,6 +24,7 @@ mod hostile_flood;
 mod hostile_proxy;
 mod hostile_stale;
 mod house;
+mod log;
 mod mail_delivery;
 mod mail_letters;
 mod mail_pages;

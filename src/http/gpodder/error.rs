@@ -5,7 +5,8 @@ use poem_openapi::{ApiResponse, Object, payload::Json};
 
 use crate::{
     domain::error::{Denied, Error, Field, Reason},
-    http::{shell::log_line, voice::Trouble},
+    http::voice::Trouble,
+    log,
 };
 
 /// What an error answer says.
@@ -101,11 +102,11 @@ impl From<Error> for GpodderError {
             Error::Upstream(_) => Self::Unavailable(problem(text), 10),
             Error::Disabled(_) => Self::NotFound(problem(text)),
             Error::Storage(_) => {
-                log_line(&format!("trouble kind=storage what={text:?}"));
+                log::trouble("storage", &text);
                 Self::Unavailable(problem("the storage is full or failing"), 60)
             }
             Error::Internal(_) => {
-                log_line(&format!("trouble kind=internal what={text:?}"));
+                log::trouble("internal", &text);
                 Self::Internal(problem("internal error"))
             }
         }

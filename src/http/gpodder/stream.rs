@@ -21,7 +21,7 @@ use crate::{
         error::Result,
         podcasts::episodes::{ActionPage, ActionQuery, Cursor},
     },
-    http::shell::log_line,
+    log,
 };
 
 /// What happened, and what to ask next.
@@ -72,7 +72,7 @@ impl Rest {
         }
         let page = self.core.actions_page(&self.caller, &self.query, self.next).await;
         let page = page.map_err(|error| {
-            log_line(&format!("trouble kind=answer what={:?}", error.to_string()));
+            log::trouble("answer", &error.to_string());
             io::Error::other("broken off")
         })?;
         self.next = page.next;

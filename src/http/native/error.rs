@@ -5,7 +5,8 @@ use poem_openapi::{ApiResponse, Enum, Object, payload::Json};
 
 use crate::{
     domain::error::{Error, Field, Noun, Why},
-    http::{shell::log_line, voice::Trouble},
+    http::voice::Trouble,
+    log,
 };
 
 /// The kind of a problem, stable for programs.
@@ -157,12 +158,12 @@ impl From<Error> for NativeError {
             Error::Upstream(_) => Self::Unavailable(Problem::new(Kind::Unavailable, text), 10),
             Error::Disabled(_) => Self::Unavailable(Problem::new(Kind::Unavailable, text), 3600),
             Error::Storage(_) => {
-                log_line(&format!("trouble kind=storage what={text:?}"));
+                log::trouble("storage", &text);
                 const SAY: &str = "the storage is full or failing; nothing was changed";
                 Self::Unavailable(Problem::new(Kind::Unavailable, SAY), 60)
             }
             Error::Internal(_) => {
-                log_line(&format!("trouble kind=internal what={text:?}"));
+                log::trouble("internal", &text);
                 Self::Internal(Problem::new(Kind::Internal, "something broke; the log says more"))
             }
         }

@@ -180,7 +180,7 @@ impl ProfileApi {
     /// The account that asks, as it is now.
     #[oai(path = "/user", method = "get", operation_id = "profile_get")]
     async fn profile_get(&self, caller: Signed) -> Result<Serial<User>, NativeError> {
-        Ok(Serial((&**caller.0.account()?).into()))
+        Ok(Serial::new((&**caller.0.account()?).into()))
     }
 
     /// Change the own profile

@@ -5,7 +5,8 @@ use poem_openapi::{ApiResponse, Object, payload::Json};
 
 use crate::{
     domain::error::{Error, Field, Reason, Why},
-    http::{shell::log_line, voice::Trouble},
+    http::voice::Trouble,
+    log,
 };
 
 /// What every error answer says.
@@ -119,11 +120,11 @@ impl From<Error> for PairError {
             Error::Upstream(_) => Self::Unavailable(Problem::new(text), 10),
             Error::Disabled(_) => Self::NotFound(Problem::new("not found")),
             Error::Storage(_) => {
-                log_line(&format!("trouble kind=storage what={text:?}"));
+                log::trouble("storage", &text);
                 Self::Unavailable(Problem::new("the storage is full or failing"), 60)
             }
             Error::Internal(_) => {
-                log_line(&format!("trouble kind=internal what={text:?}"));
+                log::trouble("internal", &text);
                 Self::Internal(Problem::new("internal server error"))
             }
         }

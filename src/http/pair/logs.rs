@@ -6,7 +6,7 @@ use poem_openapi::{
     payload::Json,
     types::Any,
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{Tag, ask::Signed, error::PairError};
@@ -14,6 +14,7 @@ use crate::{
     domain::{
         Core,
         error::{Error, Noun},
+        journal::LogEntry,
         throttle::Throttled,
     },
     http::serial::Serial,
@@ -27,21 +28,27 @@ pub struct LogsApi {
 }
 
 /// Entries of the live log, newest first.
-#[derive(Object, Serialize)]
+#[derive(Object)]
+#[allow(dead_code, reason = "what the document is made from; the answer is a [`Page`]")]
 struct LogPage {
     /// Always `success`.
     status: String,
     /// Requests (`id`, `timestamp`, `client_ip`, `method`, `destination`, `status`, `bytes`,
     /// `elapsed_ms`, `user`) and events (`type`, `data`).
-    #[serde(serialize_with = "bare")]
     data: Vec<Any<Value>>,
     total: u64,
     limit: u64,
     offset: u64,
 }
 
-fn bare<S: Serializer>(entries: &[Any<Value>], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(entries.iter().map(|entry| &entry.0))
+/// A [`LogPage`] as it is written.
+#[derive(Serialize)]
+struct Page {
+    status: &'static str,
+    data: Vec<LogEntry>,
+    total: u64,
+    limit: u64,
+    offset: u64,
 }
 
 /// An address with failed tries.
@@ -99,13 +106,13 @@ impl LogsApi {
         limit: Query<Option<usize>>,
         /// How many of the newest to leave out.
         offset: Query<Option<usize>>,
-    ) -> Result<Serial<LogPage>, PairError> {
+    ) -> Result<Serial<Page, LogPage>, PairError> {
         let limit = limit.0.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let offset = offset.0.unwrap_or(0);
         let (entries, total) = self.core.journal_page(&caller.0, limit, offset)?;
-        Ok(Serial(LogPage {
-            status: "success".to_owned(),
-            data: entries.into_iter().map(Any).collect(),
+        Ok(Serial::new(Page {
+            status: "success",
+            data: entries,
             total: total as u64,
             limit: limit as u64,
             offset: offset as u64,

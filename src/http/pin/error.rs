@@ -3,10 +3,7 @@
 use poem::{IntoResponse, Response, http::StatusCode};
 use poem_openapi::{ApiResponse, Object, payload::Json};
 
-use crate::{
-    domain::error::Error,
-    http::{shell::log_line, voice::Trouble},
-};
+use crate::{domain::error::Error, http::voice::Trouble, log};
 
 /// What an error answer says.
 #[derive(Clone, Debug, Object)]
@@ -113,12 +110,12 @@ impl From<Error> for PinError {
             }
             Error::Disabled(_) => Self::NotFound(problem("Not found")),
             Error::Storage(_) => {
-                log_line(&format!("trouble kind=storage what={text:?}"));
+                log::trouble("storage", &text);
                 let message = "The storage is full or failing".to_owned();
                 Self::Unavailable(Json(Wait { message, retry_after: 60 }), 60)
             }
             Error::Internal(_) => {
-                log_line(&format!("trouble kind=internal what={text:?}"));
+                log::trouble("internal", &text);
                 Self::Internal(problem("Internal server error"))
             }
         }

@@ -78,7 +78,7 @@ impl SessionApi {
     #[oai(path = "/users/me", method = "get", operation_id = "users_me", tag = "Tag::Users")]
     async fn me(&self, caller: Signed) -> Result<Serial<Me>, PinError> {
         let account = caller.0.account()?;
-        Ok(Serial(Me { user: (&**account).into(), perms: permissions(account) }))
+        Ok(Serial::new(Me { user: (&**account).into(), perms: permissions(account) }))
     }
 
     /// Who can sign in by PIN

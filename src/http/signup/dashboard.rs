@@ -192,7 +192,7 @@ impl SignupApi {
     #[oai(path = "/dashboard", method = "get", operation_id = "dashboard", tag = "Tag::Dashboard")]
     async fn dashboard(&self, caller: Signed) -> Result<Serial<Dashboard>, SignupError> {
         let found = self.core.overview(&caller.0).await?;
-        Ok(Serial(Dashboard {
+        Ok(Serial::new(Dashboard {
             message: "Dashboard fetched successfully".to_owned(),
             user: (&**caller.0.account()?).into(),
             sessions: found.sessions.iter().map(Place::from).collect(),

@@ -5,7 +5,8 @@ use poem_openapi::{ApiResponse, Object, payload::Json};
 
 use crate::{
     domain::error::{Denied, Error, Field, Reason, Why},
-    http::{shell::log_line, voice::Trouble},
+    http::voice::Trouble,
+    log,
 };
 
 /// What an error answer says.
@@ -115,11 +116,11 @@ impl From<Error> for SignupError {
             Error::Upstream(_) => Self::Unavailable(problem(text), 10),
             Error::Disabled(_) => Self::NotFound(problem("Not found")),
             Error::Storage(_) => {
-                log_line(&format!("trouble kind=storage what={text:?}"));
+                log::trouble("storage", &text);
                 Self::Unavailable(problem("The storage is full or failing"), 60)
             }
             Error::Internal(_) => {
-                log_line(&format!("trouble kind=internal what={text:?}"));
+                log::trouble("internal", &text);
                 Self::Internal(problem("Internal server error"))
             }
         }

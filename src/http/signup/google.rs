@@ -12,10 +12,10 @@ use crate::{
     },
     http::{
         client::Facts,
-        shell::log_line,
         sso::{Back, arrive, leave, put_pages_session, target},
         visitor::Visitor,
     },
+    log,
 };
 
 pub struct GoogleApi {
@@ -110,7 +110,7 @@ fn word(error: &Error) -> &'static str {
         Error::Upstream(_) => "provider",
         Error::Busy { .. } => "busy",
         Error::Storage(_) | Error::Internal(_) => {
-            log_line(&format!("trouble kind=internal what={:?}", error.to_string()));
+            log::trouble("internal", &error.to_string());
             "internal"
         }
         Error::Unauthenticated(_)

@@ -37,7 +37,8 @@ async function ask(method, path, body, headers = {}) {
       credentials: "same-origin",
       cache: "no-store",
     });
-    return { status: answer.status, ok: answer.ok, body: await answer.json() };
+    const text = await answer.text();
+    return { status: answer.status, ok: answer.ok, body: text ? JSON.parse(text) : {} };
   } catch {
     return { status: 0, ok: false, body: { message: "The server cannot be reached. Try again." } };
   }
@@ -45,6 +46,7 @@ async function ask(method, path, body, headers = {}) {
 
 export const post = (path, body, headers) => ask("POST", path, body, headers);
 export const get = (path) => ask("GET", path);
+export const remove = (path) => ask("DELETE", path);
 
 const sentence = (text) => {
   const whole = text.charAt(0).toUpperCase() + text.slice(1);
