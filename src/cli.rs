@@ -12,6 +12,7 @@ mod moment;
 mod openapi;
 mod secrets;
 mod serve;
+mod sso;
 mod user;
 mod words;
 
@@ -58,6 +59,9 @@ enum Command {
     /// Try the mail server.
     #[command(subcommand)]
     Mail(mail::MailCommand),
+    /// Look at the providers that people sign in through.
+    #[command(subcommand)]
+    Sso(sso::SsoCommand),
     /// Print the OpenAPI documents.
     Openapi(openapi::OpenapiCommand),
 }
@@ -73,7 +77,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::Storage(_) | Error::Internal(_) | Error::Busy { .. } => Self::Trouble(text),
+            Error::Storage(_) | Error::Internal(_) | Error::Busy { .. } | Error::Upstream(_) => {
+                Self::Trouble(text)
+            }
             Error::Unauthenticated(_)
             | Error::Forbidden(_)
             | Error::NotFound(_)
@@ -136,6 +142,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Key(command) => key::run(loaded?, command).await,
             Command::Invite(command) => invite::run(loaded?, command).await,
             Command::Mail(command) => mail::run(loaded?, command).await,
+            Command::Sso(command) => sso::run(loaded?, command).await,
             Command::Openapi(command) => openapi::run(&command),
         }
     })

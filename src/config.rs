@@ -8,6 +8,7 @@ mod environment;
 mod error;
 mod files;
 mod node;
+mod providers;
 mod rule;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ mod web;
 mod yaml;
 
 pub use error::ConfigError;
+pub use providers::Provider;
 pub use rule::Rule;
 
 use ipnet::IpNet;
@@ -148,6 +150,13 @@ settings! {
     session_days: u32 = "365", Rule::Whole(1, 3650, "days");
     /// Asks hosts of subscribed podcasts over https whether they serve the same podcast there.
     probe_https: bool = "false", Rule::Flag;
+    [sso: Sso,
+        /// Providers elsewhere, in the order of the file.
+        providers: Vec<Provider>]
+    /// Gives people whom a provider vouches for an account, as far as `registration.mode` lets anybody have one.
+    auto_create: bool = "false", Rule::Flag;
+    /// The role of such an account, unless its provider's groups give another.
+    default_role: String = "reader", Rule::Word(64, "-_");
     [log: Log]
     /// How the lines on stderr are written.
     format: LogFormat = "text", Rule::OneOf(LogFormat::NAMES);
@@ -419,6 +428,7 @@ pub fn load(
     environment::read(&mut config, folder, env)?;
     config.check_argon2()?;
     config.check_mail()?;
+    config.check_providers()?;
     Ok(config)
 }
 
@@ -436,6 +446,9 @@ pub fn reference() -> String {
         let file = if setting.is_secret() { " (each also with `_FILE`)" } else { "" };
         let (key, doc, right) = (setting.key, setting.doc.trim(), setting.rule.right());
         table += &format!("| `{key}` | {default} | `{names}`{file} | {doc} Give {right}. |\n");
+        if setting.key == "sso.default_role" {
+            table += &providers::reference();
+        }
     }
     table
 }

@@ -11,6 +11,7 @@ pub mod caller;
 pub mod clock;
 pub mod error;
 pub mod events;
+pub mod identities;
 pub mod invitations;
 pub mod journal;
 mod known;
@@ -27,6 +28,7 @@ pub mod sessions;
 pub mod sign_in;
 pub mod sign_up;
 pub mod smtp;
+pub mod sso;
 pub mod system;
 pub mod throttle;
 pub mod tokens;
@@ -61,6 +63,7 @@ use secret::{MasterSecret, Secret, TokenDigest, random_bytes, random_text};
 use sessions::Lives;
 use sign_up::RegistrationMode;
 use smtp::MailSettings;
+use sso::{Flows, Providers, SsoSettings};
 use throttle::{Throttle, ThrottlePolicy};
 use tokens::Signer;
 use updates::Updates;
@@ -107,6 +110,7 @@ pub struct Settings {
     pub mask_addresses: bool,
     /// `gpodder.probe_https`.
     pub probe_https: bool,
+    pub sso: SsoSettings,
 }
 
 /// What deeds need. Cheap to clone.
@@ -126,6 +130,8 @@ pub struct House {
     tickets: Tickets,
     updates: Updates,
     probes: Probes,
+    flows: Flows,
+    providers: Providers,
     settings: Settings,
     pin_key: Zeroizing<[u8; 32]>,
     /// Of this process only: what it keys is never written.
@@ -229,6 +235,8 @@ impl Core {
             tickets: Tickets::default(),
             updates: Updates::default(),
             probes: Probes::default(),
+            flows: Flows::new(),
+            providers: Providers::new(&settings.sso),
             pin_key: master.derive(&["pin"]),
             basic_key: Zeroizing::new(random_bytes()),
             pin_turns: (0..PIN_TURNS).map(|_| tokio::sync::Mutex::default()).collect(),

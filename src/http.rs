@@ -13,6 +13,7 @@ mod serial;
 pub mod serve;
 mod shell;
 mod signup;
+mod sso;
 mod visitor;
 mod voice;
 
@@ -155,6 +156,9 @@ fn doors(on: Dialects) -> Vec<Door> {
         Door { stranger: None, ..podcasts("/subscriptions", 8 * MIB) },
         plain("/auth", pin::speak),
         plain("/users", pin::speak),
+        // Browsers come here: a challenge would open a window of theirs.
+        plain("/auth/sso", gpodder::speak),
+        plain("/auth/google", signup::speak),
         plain("/auth/signup", signup::speak),
         plain("/dashboard", signup::speak),
     ];
@@ -176,7 +180,7 @@ pub fn routes(
 
 /// The operations of all dialects whose doors are open. The health check always is.
 fn operations(core: &Core, on: Dialects, stop: watch::Receiver<bool>) -> impl OpenApi + 'static {
-    let native = on.native.then(|| Voice(native::apis(core, stop.clone()), native::speak));
+    let native = on.native.then(|| Voice(native::apis(core, on, stop.clone()), native::speak));
     let pin = on.pin.then(|| Voice(pin::apis(core), pin::speak));
     let pair = on.pair.then(|| Voice(pair::apis(core, stop), pair::speak));
     let signup = on.signup.then(|| Voice(signup::apis(core), signup::speak));

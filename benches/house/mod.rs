@@ -11,6 +11,7 @@ use gatelodge::domain::{
     passwords::{HashKind, HashPolicy},
     sessions::Lives,
     sign_up::RegistrationMode,
+    sso::SsoSettings,
     throttle::ThrottlePolicy,
 };
 
@@ -64,6 +65,7 @@ pub fn settings(folder: &Path) -> Settings {
         signup_role: "developer".to_owned(),
         mask_addresses: false,
         probe_https: false,
+        sso: SsoSettings::default(),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
         sessions::Lives,
         sign_up::RegistrationMode,
         smtp::{Encryption, MailSettings, Patience},
+        sso::{ProviderSettings, SsoSettings},
         throttle::ThrottlePolicy,
     },
     http::{Dialects, HttpSettings, client::Surroundings},
@@ -111,6 +112,31 @@ pub fn settings(config: &Config) -> Settings {
         signup_role: config.signup.default_role.clone(),
         mask_addresses: config.logs.mask_addresses,
         probe_https: config.gpodder.probe_https,
+        sso: sso_settings(config),
+    }
+}
+
+fn sso_settings(config: &Config) -> SsoSettings {
+    let provider = |provider: &config::Provider| ProviderSettings {
+        name: provider.name.clone(),
+        display_name: provider.display_name.clone().unwrap_or_else(|| provider.name.clone()),
+        issuer_url: provider.issuer_url.clone().unwrap_or_default(),
+        client_id: provider.client_id.clone(),
+        client_secret: provider.client_secret.as_ref().map(|word| Secret::new(word.reveal())),
+        scopes: provider.scopes.clone(),
+        username_claim: provider.username_claim.clone(),
+        email_claim: provider.email_claim.clone(),
+        groups_claim: provider.groups_claim.clone(),
+        role_mapping: provider.role_mapping.clone(),
+        admin_group: provider.admin_group.clone(),
+    };
+    SsoSettings {
+        base: config.server.public_url.clone().unwrap_or_default(),
+        auto_create: config.sso.auto_create,
+        default_role: config.sso.default_role.clone(),
+        frontend: config.signup.frontend_url.clone(),
+        providers: config.sso.providers.iter().map(provider).collect(),
+        ..SsoSettings::default()
     }
 }
 

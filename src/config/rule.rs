@@ -28,6 +28,12 @@ pub enum Rule {
     Link,
     /// An https URL, or http on this machine; path and query are allowed.
     Feed,
+    /// The issuer of an OpenID provider: an https URL, or http on this machine, kept to the letter.
+    Issuer,
+    /// Words without spaces and quotes (RFC 6749, section 3.3).
+    Scopes,
+    /// A map of groups to roles.
+    Pairs,
     /// A duration from 1 s to 365 days, at a precision of 1 ms.
     Span,
     /// The name or IP address of a machine.
@@ -44,7 +50,7 @@ pub enum Rule {
 
 impl Rule {
     pub(super) fn is_list(&self) -> bool {
-        matches!(self, Self::Sockets | Self::Networks | Self::Origins)
+        matches!(self, Self::Sockets | Self::Networks | Self::Origins | Self::Scopes | Self::Pairs)
     }
 
     /// What would be right, as the object of "give".
@@ -62,6 +68,9 @@ impl Rule {
             Self::Root => format!("an http or https URL without a path, such as {EXAMPLE}"),
             Self::Link => format!("an http or https URL, such as {EXAMPLE}/start"),
             Self::Feed => "an https URL (http only for localhost, 127.0.0.1 or [::1])".into(),
+            Self::Issuer => "an https URL without a query, such as https://login.example.org (http only for localhost, 127.0.0.1 or [::1])".into(),
+            Self::Scopes => "a list of words, such as [openid, profile, email, groups]".into(),
+            Self::Pairs => "a map of groups to roles".into(),
             Self::Span => "a duration such as 8h, 90m or 1h30m, from 1s to 8760h".into(),
             Self::Host => "a host name or IP address, such as mail.example.org".into(),
             Self::Port => "a port from 1 to 65535".into(),

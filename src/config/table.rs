@@ -1,7 +1,8 @@
 //! The two macros that turn what is written once into structs, readers and documentation.
 
 /// Makes the section structs, `Config`, `SETTINGS` and `SECTIONS` out of the table. An empty
-/// default means "not set" (or an empty list).
+/// default means "not set" (or an empty list). What a section holds besides its settings stands
+/// beside its name and is read by hand.
 macro_rules! settings {
     (@doc $doc:literal, $default:literal, $rule:expr) => {
         concat!($doc, " Default: `", $default, "`. Rule: `", stringify!($rule), "`.")
@@ -17,7 +18,7 @@ macro_rules! settings {
     };
     (
         $(#[doc = $tdoc:literal] $top:ident: $tty:ty = $tdef:literal, $trule:expr;)*
-        $([$section:ident: $Section:ident]
+        $([$section:ident: $Section:ident $(, $(#[doc = $xdoc:literal])+ $extra:ident: $xty:ty)?]
             $(#[doc = $doc:literal]
             $field:ident: $ty:ty = $def:literal, $rule:expr $(, $alias:literal)*;)*
         )*
@@ -27,6 +28,7 @@ macro_rules! settings {
             #[derive(Clone, Debug)]
             pub struct $Section {
                 $(#[doc = settings!(@doc $doc, $def, $rule)] pub $field: $ty,)*
+                $($(#[doc = $xdoc])+ pub $extra: $xty,)?
             }
         )*
 
@@ -45,7 +47,10 @@ macro_rules! settings {
             fn blank() -> Self {
                 Self {
                     $($top: Default::default(),)*
-                    $($section: $Section { $($field: Default::default(),)* },)*
+                    $($section: $Section {
+                        $($field: Default::default(),)*
+                        $($extra: Default::default(),)?
+                    },)*
                     origins: BTreeMap::new(),
                 }
             }

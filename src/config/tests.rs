@@ -38,7 +38,7 @@ impl Drop for Folder {
     }
 }
 
-fn with(yaml: &str, env: &[(&str, &str)]) -> Result<Config, String> {
+pub(super) fn with(yaml: &str, env: &[(&str, &str)]) -> Result<Config, String> {
     let folder = Folder::new();
     folder.write(FILE_NAME, yaml);
     folder.load(env)
@@ -46,7 +46,7 @@ fn with(yaml: &str, env: &[(&str, &str)]) -> Result<Config, String> {
 
 /// `parts` of the message, with ` | ` between them.
 #[track_caller]
-fn refused(result: Result<Config, String>, parts: &str) {
+pub(super) fn refused(result: Result<Config, String>, parts: &str) {
     let message = result.expect_err("accepted");
     let all = parts.split(" | ").all(|part| message.contains(part));
     assert!(all && message.lines().count() == 1, "{message}\nlacks {parts}");
@@ -60,7 +60,7 @@ fn env_refused(name: &str, value: &str, parts: &str) {
 
 /// Each line: a file (with `\n`) or, after `$`, a variable; then parts of the message.
 #[track_caller]
-fn all_refused(table: &str) {
+pub(super) fn all_refused(table: &str) {
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (given, parts) = line.split_once(" => ").expect(line);
         let given = given.replace("\\n", "\n");

@@ -108,7 +108,8 @@ fields! {
     Duration: span, show_span;
     Vec<SocketAddr>: sockets, joined;
     Vec<IpNet>: networks, joined;
-    Vec<String>: origins, joined;
+    Vec<String>: texts, joined;
+    Vec<(String, String)>: pairs, show_pairs;
 }
 
 impl<T: Field> Field for Option<T> {
@@ -224,6 +225,42 @@ fn networks(raw: &Raw) -> Read<Vec<IpNet>> {
         let address = |_| text.parse::<IpAddr>().map(IpNet::from);
         network.or_else(address).map_err(|_| format!("has {}", quoted(text)))
     })
+}
+
+fn texts(raw: &Raw) -> Read<Vec<String>> {
+    match raw.setting.rule {
+        Rule::Scopes => scopes(raw),
+        _ => origins(raw),
+    }
+}
+
+/// RFC 6749, section 3.3.
+fn scopes(raw: &Raw) -> Read<Vec<String>> {
+    raw.list(|text| {
+        let allowed = |b: u8| b.is_ascii_graphic() && !b"\"\\".contains(&b);
+        let right = (1..=128).contains(&text.len()) && text.bytes().all(allowed);
+        right.then(|| text.to_owned()).ok_or_else(|| format!("has {}", quoted(text)))
+    })
+}
+
+/// Items that come in twos: a group, then a role as roles are called.
+fn pairs(raw: &Raw) -> Read<Vec<(String, String)>> {
+    let word = |text: &str| {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
+        (1..=64).contains(&text.len()) && text.bytes().all(allowed)
+    };
+    let pair = |two: &[(String, String)]| match two {
+        [(_, group), (_, role)] if !group.is_empty() && word(role) => {
+            Ok((group.clone(), role.clone()))
+        }
+        [(place, _), ..] => Err(raw.setting.refused(place, "give", "has a role that is none")),
+        [] => Err(raw.wrong("is empty")),
+    };
+    raw.items.chunks(2).map(pair).collect()
+}
+
+fn show_pairs(pairs: &[(String, String)]) -> String {
+    pairs.iter().map(|(group, role)| format!("{group}: {role}")).collect::<Vec<_>>().join(", ")
 }
 
 fn origins(raw: &Raw) -> Read<Vec<String>> {

@@ -3,6 +3,7 @@
 use super::error::{nearest, plain};
 use super::files::{self, NAME_ONE, read_text};
 use super::node::{key_at, key_of, kind, line_of, text_of, too_deep};
+use super::providers;
 use super::value::{Items, Raw};
 use super::{Config, ConfigError, Rule, SECTIONS, SETTINGS, Setting};
 use saphyr::{AnnotatedMapping, LoadableYamlNode, MarkedYaml, Scalar, ScanError, YamlData};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub(super) const FILE_NAME: &str = "gatelodge.yaml";
 const FILE_MAX: u64 = 1 << 20;
 
-type Map<'a> = AnnotatedMapping<'a, MarkedYaml<'a>>;
+pub(super) type Map<'a> = AnnotatedMapping<'a, MarkedYaml<'a>>;
 
 pub(super) struct Source {
     name: String,
@@ -22,10 +23,10 @@ pub(super) struct Source {
 }
 
 /// One line of the file that should be a setting.
-struct Entry<'a> {
-    key: &'a str,
-    line: usize,
-    node: &'a MarkedYaml<'a>,
+pub(super) struct Entry<'a> {
+    pub(super) key: &'a str,
+    pub(super) line: usize,
+    pub(super) node: &'a MarkedYaml<'a>,
 }
 
 impl Source {
@@ -46,11 +47,21 @@ impl Source {
         Ok(Some(Self { name, base, text }))
     }
 
-    fn place(&self, line: usize) -> String {
+    /// Where relative paths of the file begin.
+    pub(super) fn base(&self) -> &Path {
+        &self.base
+    }
+
+    pub(super) fn place(&self, line: usize) -> String {
         format!("{}:{line}", self.name)
     }
 
-    fn wrong(&self, line: usize, what: impl Display, right: impl Display) -> ConfigError {
+    pub(super) fn wrong(
+        &self,
+        line: usize,
+        what: impl Display,
+        right: impl Display,
+    ) -> ConfigError {
         ConfigError::new(self.place(line), what, right)
     }
 
@@ -109,6 +120,9 @@ impl Source {
 
     fn read_setting(&self, config: &mut Config, entry: &Entry) -> Result<(), ConfigError> {
         let Entry { key, line, node } = *entry;
+        if key == providers::KEY {
+            return self.read_providers(config, entry);
+        }
         let secret = || key.strip_suffix("_file").and_then(find).filter(|s| s.is_secret());
         let setting = find(key).or_else(secret).ok_or_else(|| self.unknown(line, key))?;
         // `key:` with nothing behind it can only mean "not set" where that is possible.
@@ -132,7 +146,7 @@ impl Source {
     }
 
     /// The value, or the items of a list, if YAML gave it the type that the setting has.
-    fn items(&self, setting: &Setting, entry: &Entry) -> Result<Items, ConfigError> {
+    pub(super) fn items(&self, setting: &Setting, entry: &Entry) -> Result<Items, ConfigError> {
         let wrong = |line, verb, kind, give| {
             setting.refused(&self.place(line), give, format_args!("{verb} {kind}"))
         };
@@ -156,7 +170,10 @@ impl Source {
     }
 
     /// What stands in the file that `key: path` names.
-    fn content_of(&self, &Entry { key, line, node }: &Entry) -> Result<String, ConfigError> {
+    pub(super) fn content_of(
+        &self,
+        &Entry { key, line, node }: &Entry,
+    ) -> Result<String, ConfigError> {
         let wrong = |(kind, _)| self.wrong(line, format_args!("{key} is {kind}"), NAME_ONE);
         let path = text_of(node).map_err(wrong)?;
         files::secret(&self.base, path, &self.place(line), key)
@@ -166,6 +183,7 @@ impl Source {
         let files = SETTINGS.iter().filter(|setting| setting.is_secret());
         let known = SETTINGS.iter().map(|setting| setting.key.to_owned());
         let known = known.chain(SECTIONS.iter().map(|section| (*section).to_owned()));
+        let known = known.chain([providers::KEY.to_owned()]);
         let known = known.chain(files.map(|setting| format!("{}_file", setting.key)));
         let what = format!("{} is not a setting", plain(key));
         self.wrong(line, what, nearest(key, known))

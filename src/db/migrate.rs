@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_podcasts.sql"),
     include_str!("migrations/0006_probes.sql"),
     include_str!("migrations/0007_mail.sql"),
+    include_str!("migrations/0008_sso.sql"),
 ];
 
 /// The schema version that this binary speaks.

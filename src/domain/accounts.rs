@@ -19,6 +19,8 @@ use super::{
 const MAX_USERNAME: usize = 64;
 const MAX_EMAIL: usize = 254;
 const MAX_DISPLAY_NAME: usize = 128;
+/// Numbers that are tried behind a name which is in use.
+const FREE_NAMES: u32 = 1000;
 /// Names that paths and Basic credentials use for themselves.
 const RESERVED: [&str; 2] = ["api", "me"];
 
@@ -379,6 +381,21 @@ pub(super) fn any_active(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM accounts WHERE status = 'active')")?
         .query_row([], |row| row.get(0))
+}
+
+/// `wanted`, or with the first number behind it that nobody has. The caller's transaction keeps
+/// it free.
+pub(super) fn free_username(transaction: &Transaction<'_>, wanted: &str) -> Result<Username> {
+    let mut taken = transaction
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM accounts WHERE username_key = ?1)")?;
+    for number in 1..FREE_NAMES {
+        let number = if number == 1 { String::new() } else { number.to_string() };
+        let name = Username::parse(&format!("{wanted}{number}"), None)?;
+        if !taken.query_row([&name.key], |row| row.get::<_, bool>(0))? {
+            return Ok(name);
+        }
+    }
+    Username::parse(&format!("user-{}", random_text(16)), None)
 }
 
 /// Writes a new account; the database decides whether its names are free.

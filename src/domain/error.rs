@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::sso::Trouble;
 use crate::db::DbError;
 
 /// What a deed can end with instead of its result.
@@ -28,6 +29,8 @@ pub enum Error {
     Busy {
         retry_after: Duration,
     },
+    /// A provider that people sign in through fails, or is not believed.
+    Upstream(Trouble),
     /// Switched off or not configured here.
     Disabled(&'static str),
     /// The disk is full, read-only or failing; nothing was changed.
@@ -84,6 +87,22 @@ pub enum Denied {
     SetupToken,
     /// A page elsewhere made the browser ask.
     CrossSite,
+    /// A provider knows somebody whom nobody here knows.
+    NoAccount,
+    /// The account is disabled or waits for its letter.
+    Inactive,
+    /// The account was made now and waits for its letter.
+    Waits,
+    /// An account with a password does not sign in by Google (seed 003).
+    HasPassword,
+    /// An account of Google has no other way in (seed 003).
+    OfGoogle,
+    /// The provider does not vouch for the address that an account needs.
+    Unverified,
+    /// The provider let nobody in, or they changed their mind.
+    ByProvider,
+    /// Only somebody who is signed in with a session.
+    NoSession,
 }
 
 /// What was not found or has expired.
@@ -98,6 +117,8 @@ pub enum Noun {
     OneTimeToken,
     Page,
     Device,
+    Provider,
+    SignIn,
 }
 
 /// The input that an error speaks of.
@@ -131,6 +152,8 @@ pub enum Field {
     Subscriptions,
     Opml,
     SyncGroup,
+    /// Where to go after a sign-in.
+    To,
 }
 
 /// What is wrong with an input.
@@ -163,6 +186,11 @@ pub enum Clash {
     BuiltInRole,
     SetupDone,
     LastWayIn,
+    /// Another account here has it.
+    IdentityTaken,
+    TooManyIdentities,
+    /// A provider names an address that an account here has.
+    AddressKnown,
 }
 
 impl fmt::Display for Error {
@@ -183,6 +211,7 @@ impl fmt::Display for Error {
                 )
             }
             Self::Busy { .. } => write!(f, "many people are signing in; try again in a moment"),
+            Self::Upstream(trouble) => write!(f, "{trouble}"),
             Self::Disabled(feature) => write!(f, "{feature} is not set up here"),
             Self::Storage(error) => write!(f, "{error}"),
             Self::Internal(error) => write!(f, "{error}"),
@@ -213,6 +242,22 @@ impl fmt::Display for Denied {
                 f,
                 "the first account needs the set-up token that the server printed at its start"
             ),
+            Self::NoAccount => write!(
+                f,
+                "nobody here is known by this sign-in; ask for an account, or sign in to yours \
+                 and link it"
+            ),
+            Self::Inactive => write!(f, "the account is not active"),
+            Self::Waits => write!(f, "follow the link in the letter to activate the account"),
+            Self::HasPassword => write!(f, "this account has a password; sign in with it"),
+            Self::OfGoogle => {
+                write!(f, "this account signs in by Google and has no other way in")
+            }
+            Self::Unverified => {
+                write!(f, "the provider does not vouch for the e-mail address that is needed")
+            }
+            Self::ByProvider => write!(f, "the provider let nobody in"),
+            Self::NoSession => write!(f, "sign in on the pages first"),
             Self::CrossSite => write!(f, "requests from other sites are refused"),
         }
     }
@@ -230,6 +275,8 @@ impl fmt::Display for Noun {
             Self::OneTimeToken => "link",
             Self::Page => "page",
             Self::Device => "device",
+            Self::Provider => "provider",
+            Self::SignIn => "sign-in",
         })
     }
 }
@@ -266,6 +313,7 @@ impl Field {
             Self::Subscriptions => "subscriptions",
             Self::Opml => "opml",
             Self::SyncGroup => "synchronize",
+            Self::To => "to",
         }
     }
 }
@@ -301,6 +349,11 @@ impl fmt::Display for Clash {
             Self::RoleInUse => "the role is in use",
             Self::BuiltInRole => "a built-in role cannot be changed or deleted",
             Self::SetupDone => "set-up is done: an account exists",
+            Self::IdentityTaken => "this sign-in is linked to another account here",
+            Self::TooManyIdentities => "no more sign-ins can be linked to the account",
+            Self::AddressKnown => {
+                "an account here has this e-mail address; sign in to it and link this sign-in there"
+            }
             Self::LastWayIn => "this is the account's last way to sign in",
         })
     }

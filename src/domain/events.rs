@@ -42,6 +42,7 @@ kinds! {
     BackupMade => "backup_made",
     EmailChanged => "email_changed",
     EmailVerified => "email_verified",
+    IdentityLinked => "identity_linked",
     IdentityUnlinked => "identity_unlinked",
     InvitationCreated => "invitation_created",
     InvitationWithdrawn => "invitation_withdrawn",

@@ -7,6 +7,7 @@ use super::{
     caller::Caller,
     error::{Clash, Denied, Error, Field, Reason, Result},
     events::{Event, EventKind},
+    identities,
     letters::{self, Purpose},
     page::{Page, PageOf},
     passwords::{PasswordRule, check_pin},
@@ -183,6 +184,9 @@ impl Core {
             .deed(move |transaction, now| {
                 let was = accounts::must_exist(transaction, id)?;
                 asking.must_cover(&was.permissions)?;
+                if hash.is_some() {
+                    identities::must_take_password(transaction, id)?;
+                }
                 let mut account = changed(&was, &change)?;
                 if account.role != was.role {
                     permissions::grantable(transaction, &asking, &account.role)?;
@@ -254,6 +258,7 @@ impl Core {
         self.deed(move |transaction, now| {
             let account = accounts::must_exist(transaction, id)?;
             asking.must_cover(&account.permissions)?;
+            identities::must_take_password(transaction, id)?;
             let end = now.plus(RESET_LINK_LIFE);
             let address = account.email.unwrap_or_default();
             let purpose = Purpose::ResetLink;

@@ -208,6 +208,12 @@ pub(super) fn of_role(connection: &Connection, role: &str) -> rusqlite::Result<P
     Ok(row_by_name(connection, role)?.map(|role| role.permissions).unwrap_or_default())
 }
 
+pub(super) fn exists(connection: &Connection, role: &str) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM roles WHERE name = ?1)")?
+        .query_row([role], |row| row.get(0))
+}
+
 fn row_by_name(connection: &Connection, name: &str) -> rusqlite::Result<Option<Role>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM roles WHERE name = ?1"))?
@@ -232,16 +238,36 @@ impl Core {
     /// Checks that the roles which the configuration names are there and fit strangers.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for `signup.default_role`.
+    /// [`Error::Invalid`] for `signup.default_role`, `sso.default_role` and what providers map to.
     pub async fn check_roles(&self) -> Result<()> {
-        const RULE: &str = "of signup.default_role must exist and may not be admin";
-        let role = self.settings.signup_role.clone();
+        const SIGNUP: &str = "of signup.default_role must exist and may not be admin";
+        const SSO: &str = "of sso.default_role must exist and may not be admin";
+        const MAPPED: &str = "of a provider's role_mapping must exist";
+        let (signup, sso) = (self.settings.signup_role.clone(), self.settings.sso.clone());
         self.db
-            .read(move |connection| match row_by_name(connection, &role)? {
-                Some(role) if role.name != ADMIN => Ok(()),
-                _ => Err(Error::Invalid(Field::Role, Reason::Form(RULE))),
+            .read(move |connection| {
+                let wrong = |rule| Err(Error::Invalid(Field::Role, Reason::Form(rule)));
+                for (role, rule) in [(&signup, SIGNUP), (&sso.default_role, SSO)] {
+                    if role == ADMIN || !exists(connection, role)? {
+                        return wrong(rule);
+                    }
+                }
+                for (_, role) in sso.providers.iter().flat_map(|p| &p.role_mapping) {
+                    if !exists(connection, role)? {
+                        return wrong(MAPPED);
+                    }
+                }
+                Ok(())
             })
             .await
+    }
+
+    /// The roles that the configuration names.
+    fn configured_roles(&self) -> impl Iterator<Item = &str> {
+        let sso = &self.settings.sso;
+        let mapped = sso.providers.iter().flat_map(|provider| &provider.role_mapping);
+        let defaults = [self.settings.signup_role.as_str(), sso.default_role.as_str()];
+        defaults.into_iter().chain(mapped.map(|(_, role)| role.as_str()))
     }
 
     /// All roles, by name.
@@ -325,10 +351,10 @@ impl Core {
         caller.must(ROLES_WRITE)?;
         let asking = caller.clone();
         let event = role_events(EventKind::RoleDeleted, caller, &name, self.clock.now());
-        let signup_role = self.settings.signup_role.clone();
+        let in_use = self.configured_roles().any(|role| role == name);
         self.deed(move |transaction, now| {
             changeable(transaction, &asking, &name)?;
-            if name == signup_role {
+            if in_use {
                 return Err(Error::Conflict(Clash::RoleInUse));
             }
             let used: bool = transaction

@@ -2,15 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::{
     Core, Timestamp,
     accounts::{self, Account, AccountId, Email, check_line},
     api_keys,
     caller::Caller,
-    error::{Clash, Error, Field, Noun, Result},
+    error::{Error, Field, Result},
     events::{self, Event, EventKind, WrittenEvent},
+    identities,
     letters::{self, Letter, Purpose},
     passwords::{PasswordRule, check_pin},
     secret::Secret,
@@ -19,18 +20,6 @@ use super::{
 };
 
 const CHANGE_LIFE: Duration = Duration::from_secs(24 * 3600);
-
-/// An account elsewhere that signs in here.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    pub id: String,
-    pub provider: String,
-    pub issuer: String,
-    pub subject: String,
-    pub email: Option<String>,
-    pub created_at: Timestamp,
-    pub last_used_at: Option<Timestamp>,
-}
 
 /// Nothing in an overview is older: uses of sessions are noted without a deed.
 const OVERVIEW_KEPT: Duration = Duration::from_secs(10);
@@ -49,28 +38,6 @@ pub struct Overview {
 
 // Rows
 
-fn identity_from_row(row: &Row<'_>) -> rusqlite::Result<Identity> {
-    Ok(Identity {
-        id: row.get(0)?,
-        provider: row.get(1)?,
-        issuer: row.get(2)?,
-        subject: row.get(3)?,
-        email: row.get(4)?,
-        created_at: row.get(5)?,
-        last_used_at: row.get(6)?,
-    })
-}
-
-fn identities_of(connection: &Connection, account: AccountId) -> rusqlite::Result<Vec<Identity>> {
-    connection
-        .prepare_cached(
-            "SELECT id, provider, issuer, subject, email, created_at, last_used_at
-             FROM identities WHERE account_id = ?1 ORDER BY created_at, id",
-        )?
-        .query_map([account], identity_from_row)?
-        .collect()
-}
-
 fn email_owner(connection: &Connection, email: &Email) -> rusqlite::Result<Option<AccountId>> {
     connection
         .prepare_cached("SELECT id FROM accounts WHERE email = ?1")?
@@ -85,6 +52,7 @@ fn put_password(
     now: Timestamp,
 ) -> Result<()> {
     let mut account = accounts::must_exist(transaction, caller.account()?.id)?;
+    identities::must_take_password(transaction, account.id)?;
     account.password_hash = Some(hash);
     accounts::update(transaction, &account, now)?;
     // Whoever changes a password stays where they are; everybody else has to come in anew.
@@ -241,50 +209,6 @@ impl Core {
                 expires_at: now.plus(CHANGE_LIFE),
             };
             letters::send(transaction, &settings, letter, now)
-        })
-        .await
-    }
-
-    /// Whether the account of this address was made by Google and has no password (seed 003).
-    pub async fn signs_in_by_google(&self, email: &str) -> Result<bool> {
-        let email = email.to_owned();
-        self.db
-            .read(move |connection| {
-                let Some(account) = accounts::row_by_email(connection, &email)? else {
-                    return Ok(false);
-                };
-                let linked = identities_of(connection, account.id)?;
-                let by_google = linked.iter().any(|identity| identity.provider == "google");
-                Ok(by_google && account.password_hash.is_none() && account.is_active())
-            })
-            .await
-    }
-
-    /// The accounts elsewhere by which the caller signs in here.
-    pub async fn identities_list(&self, caller: &Caller) -> Result<Vec<Identity>> {
-        caller.must_not_be_key()?;
-        let id = caller.account()?.id;
-        self.db.read(move |connection| Ok(identities_of(connection, id)?)).await
-    }
-
-    /// Unlinks one; not the last way in.
-    pub async fn identity_unlink(&self, caller: &Caller, identity: String) -> Result<()> {
-        caller.must_not_be_key()?;
-        let id = caller.account()?.id;
-        let event = Event::new(EventKind::IdentityUnlinked, caller, self.clock.now());
-        self.deed(move |transaction, _| {
-            let all = identities_of(transaction, id)?;
-            let Some(found) = all.iter().find(|known| known.id == identity) else {
-                return Err(Error::NotFound(Noun::Identity));
-            };
-            let account = accounts::must_exist(transaction, id)?;
-            if all.len() == 1 && account.password_hash.is_none() {
-                return Err(Error::Conflict(Clash::LastWayIn));
-            }
-            transaction
-                .prepare_cached("DELETE FROM identities WHERE id = ?1 AND account_id = ?2")?
-                .execute(params![identity, id])?;
-            event.about(&found.provider).append(transaction)
         })
         .await
     }

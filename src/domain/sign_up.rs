@@ -12,7 +12,7 @@ use super::{
     caller::Origin,
     error::{Clash, Denied, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
-    invitations,
+    identities, invitations,
     letters::{self, Letter, Purpose},
     passwords::PasswordRule,
     permissions::{ADMIN, DEFAULT_ROLE},
@@ -23,7 +23,7 @@ use super::{
 };
 
 /// A pending account that nobody activates frees its names after this.
-const PENDING: Duration = Duration::from_secs(24 * 3600);
+pub(super) const PENDING: Duration = Duration::from_secs(24 * 3600);
 const RESET_LIFE: Duration = Duration::from_secs(2 * 3600);
 
 /// Who may make an account by themself: `registration.mode`.
@@ -73,7 +73,7 @@ pub struct Registered {
 
 /// On what ground an account is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Ground {
+pub(super) enum Ground {
     First,
     Invited,
     Open,
@@ -105,7 +105,7 @@ impl Core {
         self.db.read(|connection| Ok(!accounts::any_active(connection)?)).await
     }
 
-    fn is_setup_token(&self, origin: &Origin) -> bool {
+    pub(super) fn is_setup_token(&self, origin: &Origin) -> bool {
         let wanted = *self.setup_token.lock().unwrap_or_else(PoisonError::into_inner);
         match (&origin.setup_token, wanted) {
             (Some(given), Some(wanted)) => TokenDigest::of(given.reveal()) == wanted,
@@ -304,6 +304,9 @@ impl Core {
             core.deed(move |transaction, now| {
                 let account = accounts::row_by_email(transaction, &email)?;
                 let Some(account) = account.filter(Account::is_active) else { return Ok(()) };
+                if identities::is_googles(transaction, account.id)? {
+                    return Ok(());
+                }
                 let letter = (Purpose::ResetPassword, RESET_LIFE);
                 write_to(transaction, &settings, letter, &account, &client, now)
             })
@@ -335,6 +338,7 @@ impl Core {
             .deed(move |transaction, now| {
                 let used = letters::consume_token(transaction, &PURPOSES, token.reveal(), now)?;
                 let mut account = accounts::must_exist(transaction, used.account)?;
+                identities::must_take_password(transaction, account.id)?;
                 let at_address = account.email.as_deref() == Some(used.address.as_str());
                 if used.purpose == Purpose::ResetPassword {
                     if !at_address {
@@ -345,6 +349,7 @@ impl Core {
                         // they left behind must not open the account of its owner.
                         account.pin_hash = None;
                         api_keys::revoke_all(transaction, account.id, now)?;
+                        identities::delete_all(transaction, account.id)?;
                     }
                     account.email_verified = true;
                 }
@@ -380,19 +385,30 @@ fn ground(
     if registration.only_first {
         return Err(Error::Conflict(Clash::SetupDone));
     }
-    match (&registration.invitation, mode) {
-        (Some(token), _) => {
+    match &registration.invitation {
+        Some(token) => {
             invitations::must_be_open(connection, TokenDigest::of(token.reveal()), now)?;
             Ok(Ground::Invited)
         }
-        (None, RegistrationMode::Closed) => Err(Error::Forbidden(Denied::RegistrationClosed)),
-        (None, RegistrationMode::Open) => Ok(Ground::Open),
-        (None, RegistrationMode::Invite) => Ok(Ground::ByLetter),
+        None => open_ground(mode),
+    }
+}
+
+/// What the mode says of somebody without an invitation.
+pub(super) fn open_ground(mode: RegistrationMode) -> Result<Ground> {
+    match mode {
+        RegistrationMode::Closed => Err(Error::Forbidden(Denied::RegistrationClosed)),
+        RegistrationMode::Open => Ok(Ground::Open),
+        RegistrationMode::Invite => Ok(Ground::ByLetter),
     }
 }
 
 /// While nobody is active there is one ground only: at home when nobody exists, else the token.
-fn first_ground(connection: &Connection, at_home: bool, token_ok: bool) -> Result<Option<Ground>> {
+pub(super) fn first_ground(
+    connection: &Connection,
+    at_home: bool,
+    token_ok: bool,
+) -> Result<Option<Ground>> {
     if accounts::any_active(connection)? {
         return Ok(None);
     }
@@ -403,7 +419,7 @@ fn first_ground(connection: &Connection, at_home: bool, token_ok: bool) -> Resul
     }
 }
 
-fn write_to(
+pub(super) fn write_to(
     transaction: &Transaction<'_>,
     settings: &Settings,
     (purpose, life): (Purpose, Duration),

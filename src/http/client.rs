@@ -84,6 +84,8 @@ pub struct Facts {
     pub by_password: OnceLock<Caller>,
     /// `Set-Cookie` lines beside the one that an operation can name.
     cookies: Mutex<Vec<String>>,
+    /// The same for cookies that go, whatever the answer is.
+    removals: Mutex<Vec<String>>,
 }
 
 impl Facts {
@@ -130,6 +132,7 @@ impl Facts {
             browser: Browser::of(headers),
             by_password: OnceLock::new(),
             cookies: Mutex::default(),
+            removals: Mutex::default(),
         }
     }
 
@@ -139,9 +142,23 @@ impl Facts {
         self.cookies.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
-    /// Takes the lines of [`Self::put_cookie`].
-    pub fn take_cookies(&self) -> Vec<String> {
-        std::mem::take(&mut *self.cookies.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Takes a cookie away, also beside an error.
+    pub fn drop_cookie(&self, name: &str) {
+        let line = cookie_line(self.secure, name, "", 0);
+        self.removals.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    /// Takes the lines of [`Self::drop_cookie`] and, for an answer that is `good`, those of
+    /// [`Self::put_cookie`].
+    pub fn take_cookies(&self, good: bool) -> Vec<String> {
+        let take = |lines: &Mutex<Vec<String>>| {
+            std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        let mut lines = take(&self.removals);
+        if good {
+            lines.append(&mut take(&self.cookies));
+        }
+        lines
     }
 
     /// The origin as one dialect sees it.
@@ -301,6 +318,14 @@ fn is_ours(origin: &str, request: &Request, surroundings: &Surroundings) -> bool
 pub fn cookie_line(secure: bool, name: &str, value: &str, max_age: i64) -> String {
     let secure = if secure { "; Secure" } else { "" };
     format!("{name}={value}; HttpOnly; Path=/; SameSite=Lax; Max-Age={max_age}{secure}")
+}
+
+/// Sessions of the pages have a name of their own.
+pub const PAGES: &str = "pages";
+
+/// The cookie of the pages; `__Host-` binds it to this very host (RFC 6265bis).
+pub fn pages_cookie(secure: bool) -> &'static str {
+    if secure { "__Host-session" } else { "session" }
 }
 
 /// The values of all cookies with this name, from however many headers.

@@ -9,6 +9,7 @@ mod episodes;
 mod error;
 mod lists;
 mod paths;
+mod sso;
 mod stream;
 mod subscriptions;
 mod updates;
@@ -40,7 +41,7 @@ enum Tag {
 }
 
 /// All operations of gpodder.
-pub type Apis = (auth::AuthApi, account::AccountApi, Sync);
+pub type Apis = (auth::AuthApi, account::AccountApi, sso::SsoApi, Sync);
 
 /// Those that keep devices in step.
 type Sync = (
@@ -61,5 +62,6 @@ pub fn apis(core: &Core) -> Apis {
         updates::UpdatesApi { core: core.clone() },
         upgrades::UpgradesApi { core: core.clone() },
     );
-    (auth::AuthApi { core: core.clone() }, account::AccountApi { core: core.clone() }, sync)
+    let sso = sso::SsoApi { core: core.clone() };
+    (auth::AuthApi { core: core.clone() }, account::AccountApi { core: core.clone() }, sso, sync)
 }

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 pub use ask::{DIALECT, caller, challenge};
 pub use error::{NativeError, speak};
 
+use super::Dialects;
 use crate::domain::Core;
 
 /// How the operations are grouped in the document.
@@ -59,10 +60,11 @@ pub type Apis = (
     system::SystemApi,
 );
 
-/// `stop` turns true when the server was told to stop: streams end then.
-pub fn apis(core: &Core, stop: watch::Receiver<bool>) -> Apis {
+/// `on` are the doors that are open, and `stop` turns true when the server was told to stop:
+/// streams end then.
+pub fn apis(core: &Core, on: Dialects, stop: watch::Receiver<bool>) -> Apis {
     (
-        auth::AuthApi { core: core.clone() },
+        auth::AuthApi { core: core.clone(), on },
         links::LinksApi { core: core.clone() },
         setup::SetupApi { core: core.clone() },
         profile::ProfileApi { core: core.clone() },

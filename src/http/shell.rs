@@ -307,11 +307,11 @@ fn finish(response: &mut Response, facts: &Facts) {
     let headers = response.headers_mut();
     // At once: growing step by step costs more than all the rest here.
     headers.reserve(ALWAYS.len() + 2);
-    if status.is_success() {
-        let cookies = facts.take_cookies().into_iter();
-        for line in cookies.filter_map(|line| HeaderValue::try_from(line).ok()) {
-            headers.append(header::SET_COOKIE, line);
-        }
+    // A sign-in elsewhere ends with the way to a page.
+    let good = status.is_success() || status.is_redirection();
+    let cookies = facts.take_cookies(good).into_iter();
+    for line in cookies.filter_map(|line| HeaderValue::try_from(line).ok()) {
+        headers.append(header::SET_COOKIE, line);
     }
     if let Ok(id) = HeaderValue::from_str(&facts.request_id) {
         headers.entry(REQUEST_ID).or_insert(id);

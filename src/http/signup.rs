@@ -4,6 +4,7 @@
 mod ask;
 mod dashboard;
 mod error;
+mod google;
 
 use poem_openapi::Tags;
 
@@ -24,8 +25,8 @@ enum Tag {
 }
 
 /// All operations of sign-up but the shared sign-in.
-pub type Apis = dashboard::SignupApi;
+pub type Apis = (dashboard::SignupApi, google::GoogleApi);
 
 pub fn apis(core: &Core) -> Apis {
-    dashboard::SignupApi { core: core.clone() }
+    (dashboard::SignupApi { core: core.clone() }, google::GoogleApi { core: core.clone() })
 }

@@ -96,6 +96,8 @@ fn body(id: &str) -> Value {
         "profile_email_change" => {
             json!({"email": "new@example.org", "current_password": PASSWORD})
         }
+        // There is no provider of this name: for a reader that is a 404.
+        "profile_identity_link" => json!({"provider": "home", "current_password": PASSWORD}),
         "profile_password_change" => {
             json!({"current_password": PASSWORD, "new_password": "Chestnut-tree-8"})
         }

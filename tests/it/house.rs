@@ -22,6 +22,7 @@ use gatelodge::{
         sessions::Lives,
         sign_up::RegistrationMode,
         smtp::{Encryption, MailSettings, Patience},
+        sso::SsoSettings,
         throttle::ThrottlePolicy,
     },
     http::{self, Dialects, HttpSettings, client::Surroundings},
@@ -106,6 +107,7 @@ fn settings(folder: &Path) -> Settings {
         signup_role: "developer".to_owned(),
         mask_addresses: false,
         probe_https: false,
+        sso: SsoSettings::default(),
     }
 }
 

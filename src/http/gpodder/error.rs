@@ -97,6 +97,9 @@ impl From<Error> for GpodderError {
             Error::Busy { retry_after } => {
                 Self::Unavailable(problem(text), retry_after.as_secs().max(1))
             }
+            // Whoever comes back with what proves nothing is refused; all else may pass.
+            Error::Upstream(trouble) if trouble.is_wrong_proof() => Self::Forbidden(problem(text)),
+            Error::Upstream(_) => Self::Unavailable(problem(text), 10),
             Error::Disabled(_) => Self::NotFound(problem(text)),
             Error::Storage(_) => {
                 log::trouble("storage", &text);

@@ -28,7 +28,7 @@ use crate::{
         tokens::TokenKind,
     },
     http::{
-        client::{Browser, Facts, cookies},
+        client::{Browser, Facts, PAGES, cookies, pages_cookie},
         credentials::{Authorization, authorization},
         lenient::{is_json, json_request},
         visitor::facts,
@@ -37,13 +37,6 @@ use crate::{
 
 /// The dialect's name in sessions and events.
 pub const DIALECT: &str = "native";
-/// Sessions of the pages have a name of their own.
-const PAGES: &str = "pages";
-
-/// The cookie of the pages; `__Host-` binds it to this very host (RFC 6265bis).
-pub fn cookie_name(secure: bool) -> &'static str {
-    if secure { "__Host-session" } else { "session" }
-}
 
 /// `Authorization`, then `X-API-Key`, then the cookie of the pages; the first that is present
 /// counts, also when it is wrong.
@@ -62,7 +55,7 @@ fn credential(headers: &HeaderMap, secure: bool) -> Option<Credential> {
     if let Some(key) = headers.get("x-api-key") {
         return Some(Credential::ApiKey(Secret::new(key.to_str().unwrap_or_default())));
     }
-    let cookie = cookies(headers, cookie_name(secure)).into_iter().next();
+    let cookie = cookies(headers, pages_cookie(secure)).into_iter().next();
     cookie.map(|value| Credential::Cookie(PAGES, Secret::new(value)))
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Tag,
-    ask::{DIALECT, Moment, Signed, Strict, cookie_name},
+    ask::{DIALECT, Moment, Signed, Strict},
     error::NativeError,
     setup::Mode,
     shapes::{Created, Message, Tokens, User, UserOnly},
@@ -20,12 +20,19 @@ use crate::{
         sessions::Carrier,
         sign_in::{Proof, SignIn, SignedIn},
         sign_up::{Registered, Registration},
+        sso::ProviderSettings,
     },
-    http::{client::cookie_line, visitor::Visitor},
+    http::{
+        Dialects,
+        client::{cookie_line, pages_cookie},
+        visitor::Visitor,
+    },
 };
 
 pub struct AuthApi {
     pub core: Core,
+    /// Providers are offered only where the doors to them are open.
+    pub on: Dialects,
 }
 
 /// A name or e-mail and its password.
@@ -128,12 +135,22 @@ struct Options {
     people: Vec<Person>,
 }
 
-/// A provider elsewhere.
+/// A provider elsewhere; `login_url` is where a browser goes.
 #[derive(Object)]
 struct Provider {
     name: String,
     display_name: String,
     login_url: String,
+}
+
+impl From<&ProviderSettings> for Provider {
+    fn from(provider: &ProviderSettings) -> Self {
+        Self {
+            name: provider.name.clone(),
+            display_name: provider.display_name.clone(),
+            login_url: provider.login_path(),
+        }
+    }
 }
 
 /// Somebody on the login pad.
@@ -171,7 +188,7 @@ enum SignedOutAnswer {
 }
 
 fn set_cookie(secure: bool, value: &str, max_age: i64) -> String {
-    cookie_line(secure, cookie_name(secure), value, max_age)
+    cookie_line(secure, pages_cookie(secure), value, max_age)
 }
 
 fn broken(what: &'static str) -> NativeError {
@@ -258,7 +275,7 @@ impl AuthApi {
         Ok(Json(Options {
             setup_required: self.core.setup_required().await?,
             registration_mode: self.core.settings().registration.into(),
-            providers: Vec::new(),
+            providers: self.providers(),
             people: people.collect(),
         }))
     }
@@ -376,6 +393,16 @@ impl AuthApi {
         let rule = PasswordRule::NATIVE;
         self.core.password_reset(&token, new, rule, &visitor.origin(DIALECT)).await?;
         Ok(Message::new("the password is changed; sign in with it"))
+    }
+}
+
+impl AuthApi {
+    fn providers(&self) -> Vec<Provider> {
+        let is_open = |provider: &&ProviderSettings| match provider.is_google() {
+            true => self.on.signup,
+            false => self.on.gpodder,
+        };
+        self.core.sso_providers().iter().filter(is_open).map(Provider::from).collect()
     }
 }
 

@@ -155,6 +155,7 @@ impl From<Error> for NativeError {
             Error::Busy { retry_after } => {
                 Self::Unavailable(Problem::new(Kind::Busy, text), retry_after.as_secs().max(1))
             }
+            Error::Upstream(_) => Self::Unavailable(Problem::new(Kind::Unavailable, text), 10),
             Error::Disabled(_) => Self::Unavailable(Problem::new(Kind::Unavailable, text), 3600),
             Error::Storage(_) => {
                 log::trouble("storage", &text);

@@ -1,6 +1,8 @@
 //! One's own account.
 
-use poem_openapi::{Object, OpenApi, param::Path, payload::Json, types::MaybeUndefined};
+use poem_openapi::{
+    ApiResponse, Object, OpenApi, param::Path, payload::Json, types::MaybeUndefined,
+};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -11,8 +13,8 @@ use super::{
     shapes::{Done, Message, User, change},
 };
 use crate::{
-    domain::{Core, passwords::PasswordRule, profile, secret::Secret, sessions},
-    http::serial::Serial,
+    domain::{Core, identities, passwords::PasswordRule, secret::Secret, sessions},
+    http::{serial::Serial, sso, visitor::Visitor},
 };
 
 pub struct ProfileApi {
@@ -66,13 +68,43 @@ struct EmailChange {
     current_password: Option<String>,
 }
 
+/// A provider whose account is to be linked.
+#[derive(Object, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IdentityRequest {
+    /// One of `providers` of `/auth/options`, but not `google`.
+    provider: String,
+    /// May be left out only by an account that has no password.
+    #[serde(default)]
+    #[oai(write_only)]
+    current_password: Option<String>,
+    /// Where to go afterwards: a path of this server.
+    #[serde(default)]
+    to: Option<String>,
+}
+
+/// Where to send the browser.
+#[derive(Object)]
+struct IdentityAnswer {
+    /// An address of the provider.
+    location: String,
+}
+
+/// A way to the provider.
+#[derive(ApiResponse)]
+enum Departed {
+    /// Send the browser there; the cookie lets it come back within ten minutes.
+    #[oai(status = 200)]
+    Departed(Json<IdentityAnswer>),
+}
+
 /// A place where somebody is signed in.
 #[derive(Object)]
 pub struct Session {
     pub id: Uuid,
     /// `native` · `pages` · `pin` · `pair` · `signup` · `gpodder`
     pub dialect: String,
-    /// `password` · `pin` · `registration`
+    /// `password` · `pin` · `registration` · `sso` · `google`
     pub method: String,
     /// Where the sign-in came from.
     pub address: String,
@@ -127,8 +159,8 @@ struct Identities {
     data: Vec<Identity>,
 }
 
-impl From<profile::Identity> for Identity {
-    fn from(identity: profile::Identity) -> Self {
+impl From<identities::Identity> for Identity {
+    fn from(identity: identities::Identity) -> Self {
         Self {
             id: identity.id.parse().unwrap_or_default(),
             provider: identity.provider,
@@ -236,6 +268,24 @@ impl ProfileApi {
     async fn identities_list(&self, caller: Signed) -> Result<Json<Identities>, NativeError> {
         let identities = self.core.identities_list(&caller.0).await?.into_iter();
         Ok(Json(Identities { data: identities.map(Identity::from).collect() }))
+    }
+
+    /// Link an account elsewhere
+    ///
+    /// Only with the cookie of the pages: the browser that asks has to come back from the provider
+    /// with the same session. Accounts made by Google cannot be linked, nor can Google be.
+    #[oai(path = "/user/identities", method = "post", operation_id = "profile_identity_link")]
+    async fn identity_link(
+        &self,
+        caller: Signed,
+        visitor: Visitor,
+        body: Strict<IdentityRequest>,
+    ) -> Result<Departed, NativeError> {
+        let IdentityRequest { provider, current_password, to } = body.0;
+        let current = current_password.map(Secret::new);
+        let departure = self.core.identity_link(&caller.0, &provider, current, to).await?;
+        sso::put_ticket(&visitor.0, &departure);
+        Ok(Departed::Departed(Json(IdentityAnswer { location: departure.location })))
     }
 
     /// Unlink an account

@@ -117,6 +117,7 @@ impl From<Error> for PairError {
             Error::Busy { retry_after } => {
                 Self::Unavailable(Problem::new(text), retry_after.as_secs().max(1))
             }
+            Error::Upstream(_) => Self::Unavailable(Problem::new(text), 10),
             Error::Disabled(_) => Self::NotFound(Problem::new("not found")),
             Error::Storage(_) => {
                 log::trouble("storage", &text);

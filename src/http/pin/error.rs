@@ -104,6 +104,10 @@ impl From<Error> for PinError {
                 let (body, seconds) = wait(retry_after.as_secs().max(1));
                 Self::Unavailable(body, seconds)
             }
+            Error::Upstream(_) => {
+                let (body, seconds) = wait(10);
+                Self::Unavailable(body, seconds)
+            }
             Error::Disabled(_) => Self::NotFound(problem("Not found")),
             Error::Storage(_) => {
                 log::trouble("storage", &text);

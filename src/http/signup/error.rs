@@ -113,6 +113,7 @@ impl From<Error> for SignupError {
             Error::Busy { retry_after } => {
                 Self::Unavailable(problem(text), retry_after.as_secs().max(1))
             }
+            Error::Upstream(_) => Self::Unavailable(problem(text), 10),
             Error::Disabled(_) => Self::NotFound(problem("Not found")),
             Error::Storage(_) => {
                 log::trouble("storage", &text);
