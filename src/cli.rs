@@ -1,12 +1,20 @@
 //! The command line: reads the configuration, opens the house, does one thing, says what
 //! happened.
 
+mod config;
+mod doctor;
+mod find;
 mod house;
+mod invite;
+mod key;
 mod mail;
+mod moment;
 mod openapi;
+mod secrets;
 mod serve;
 mod sso;
 mod user;
+mod words;
 
 use std::{
     fmt,
@@ -37,6 +45,17 @@ enum Command {
     /// Look after accounts, also while a server runs.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Look after API keys, also while a server runs.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Let people in by links, also while a server runs.
+    #[command(subcommand)]
+    Invite(invite::InviteCommand),
+    /// Look at the configuration without starting anything.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Look at the machine, the database and the settings, and say what to do.
+    Doctor(doctor::DoctorCommand),
     /// Try the mail server.
     #[command(subcommand)]
     Mail(mail::MailCommand),
@@ -111,14 +130,19 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Command::Openapi(command) = command {
         return openapi::run(&command);
     }
-    let config = load(arguments.config)?;
+    let loaded = load(arguments.config);
     let runtime = house::runtime().map_err(trouble)?;
     runtime.block_on(async {
         match command {
-            Command::Serve => serve::run(config).await,
-            Command::User(command) => user::run(config, command).await,
-            Command::Mail(command) => mail::run(config, command).await,
-            Command::Sso(command) => sso::run(config, command).await,
+            // These two are for what is wrong, so they want to hear of it.
+            Command::Config(command) => config::run(loaded, &command),
+            Command::Doctor(command) => doctor::run(loaded, &command).await,
+            Command::Serve => serve::run(loaded?).await,
+            Command::User(command) => user::run(loaded?, command).await,
+            Command::Key(command) => key::run(loaded?, command).await,
+            Command::Invite(command) => invite::run(loaded?, command).await,
+            Command::Mail(command) => mail::run(loaded?, command).await,
+            Command::Sso(command) => sso::run(loaded?, command).await,
             Command::Openapi(command) => openapi::run(&command),
         }
     })

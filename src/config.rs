@@ -318,7 +318,7 @@ pub struct Shown {
     pub key: &'static str,
     /// The value as text; `(not set)`, and for a secret only its length.
     pub value: String,
-    /// `default`, `FILE:LINE` or `environment NAME`.
+    /// `default`, `FILE:LINE` or `environment NAME`; for a secret from a file of its own, that too.
     pub origin: String,
 }
 
@@ -339,6 +339,13 @@ impl Config {
         let differs = (raw.setting.set)(self, &raw)?;
         self.origins.insert(raw.setting.key, raw.place);
         Ok(differs)
+    }
+
+    /// Notes that the secret just taken stood in a file of its own.
+    fn came_from_file(&mut self, key: &'static str, path: &str) {
+        if let Some(origin) = self.origins.get_mut(key) {
+            *origin = format!("{origin}, secret file {path}");
+        }
     }
 
     /// Every setting with its value and where the value came from; secrets are masked.

@@ -1,5 +1,6 @@
 //! One SQLite file: opening it, running closures on it, migrating it. Knows no table.
 
+pub mod examine;
 pub mod migrate;
 
 use std::{

@@ -1,20 +1,22 @@
 //! `gatelodge user`: works on the database itself, also while a server runs, which notices
 //! within a second.
 
-use std::io::{self, IsTerminal, Read};
+mod change;
+mod show;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Failure, house, say, trouble};
+use super::{
+    Failure, find, house, say, secrets,
+    words::{pasted, say_json},
+};
 use crate::{
     config::Config,
     domain::{
         Core,
         accounts::Account,
         caller::Caller,
-        error::{Error, Noun},
-        page::Page,
         people::UserDraft,
         permissions::ADMIN,
         secret::{Secret, random_text},
@@ -27,26 +29,93 @@ pub enum UserCommand {
     Add(AddUser),
     /// List all accounts.
     List(ListUsers),
+    /// Show one account: what it may, where it is signed in, which API keys it has.
+    Show(ShowUser),
+    /// Let somebody sign in again, or for the first time while they wait for their letter.
+    Enable(NamedUser),
+    /// Lock somebody out of everything, at once; nothing of theirs is lost.
+    Disable(NamedUser),
+    /// Give somebody another password; they are signed out everywhere.
+    SetPassword(SetPassword),
+    /// Give somebody a PIN, or take it away.
+    SetPin(SetPin),
+    /// Give somebody another role; they are signed out everywhere.
+    SetRole(SetRole),
+    /// Delete somebody with all that is theirs, for good.
+    Delete(NamedUser),
+    /// End all sessions of somebody, in every dialect. API keys stay.
+    SignOut(NamedUser),
     /// Print a link by which somebody chooses a new password; it works once, for a day.
     ResetLink(ResetLink),
+}
+
+#[derive(Args)]
+pub struct NamedUser {
+    /// The name or e-mail of the account.
+    name: String,
+}
+
+#[derive(Args)]
+pub struct ShowUser {
+    /// The name or e-mail of the account.
+    name: String,
+    /// Print a JSON object and nothing else.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct SetPassword {
+    /// The name or e-mail of the account.
+    name: String,
+    /// Read the password from standard input (one line); without it, a terminal asks for it.
+    #[arg(long, conflicts_with = "generate")]
+    password_stdin: bool,
+    /// Make a password and print it once.
+    #[arg(long)]
+    generate: bool,
+}
+
+#[derive(Args)]
+pub struct SetPin {
+    /// The name or e-mail of the account.
+    name: String,
+    /// Read the PIN of 4 to 12 digits from standard input (one line); without it, a terminal asks.
+    #[arg(long, conflicts_with = "remove")]
+    pin_stdin: bool,
+    /// Take the PIN away.
+    #[arg(long)]
+    remove: bool,
+}
+
+#[derive(Args)]
+pub struct SetRole {
+    /// The name or e-mail of the account.
+    name: String,
+    /// admin, maintainer, reader, developer, or a role of your own.
+    role: String,
 }
 
 #[derive(Args)]
 pub struct ResetLink {
     /// The name or e-mail of the account.
     name: String,
+    /// Print a JSON object and nothing else.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
 pub struct AddUser {
     /// The name to sign in with.
     name: String,
+    /// Their e-mail address; it counts as confirmed.
     #[arg(long)]
     email: Option<String>,
     /// admin, maintainer, reader, developer, or a role of your own.
     #[arg(long)]
     role: Option<String>,
-    /// Read the password from standard input (one line).
+    /// Read the password from standard input (one line); without it, a terminal asks for it.
     #[arg(long, conflicts_with = "generate")]
     password_stdin: bool,
     /// Make a password and print it once.
@@ -68,16 +137,25 @@ pub async fn run(config: Config, command: UserCommand) -> Result<(), Failure> {
     let core = house::open(&config).await?;
     match command {
         UserCommand::Add(command) => add(&core, command).await,
-        UserCommand::List(command) => list(&core, &command).await,
-        UserCommand::ResetLink(command) => reset_link(&core, command).await,
+        UserCommand::List(command) => show::list(&core, &command).await,
+        UserCommand::Show(command) => show::show(&core, &command).await,
+        UserCommand::Enable(command) => change::enable(&core, &command.name).await,
+        UserCommand::Disable(command) => change::disable(&core, &command.name).await,
+        UserCommand::SetPassword(command) => change::set_password(&core, &command).await,
+        UserCommand::SetPin(command) => change::set_pin(&core, &command).await,
+        UserCommand::SetRole(command) => change::set_role(&core, &command).await,
+        UserCommand::Delete(command) => change::delete(&core, &command.name).await,
+        UserCommand::SignOut(command) => change::sign_out(&core, &command.name).await,
+        UserCommand::ResetLink(command) => reset_link(&core, &command).await,
     }
 }
 
-async fn reset_link(core: &Core, command: ResetLink) -> Result<(), Failure> {
-    let caller = Caller::operator();
-    let found = core.user_by_login(&caller, command.name).await?;
-    let account = found.ok_or(Error::NotFound(Noun::Account))?;
-    let (link, until) = core.user_reset_link(&caller, account.id).await?;
+async fn reset_link(core: &Core, command: &ResetLink) -> Result<(), Failure> {
+    let account = find::account(core, &command.name).await?;
+    let (link, until) = core.user_reset_link(&Caller::operator(), account.id).await?;
+    if command.json {
+        return say_json(&json!({ "link": link, "expires_at": until.text() }));
+    }
     let mut text = format!("{link}\n");
     if link.starts_with('/') {
         text += "Put the address of your server before it; server.public_url is not set.\n";
@@ -90,30 +168,15 @@ async fn reset_link(core: &Core, command: ResetLink) -> Result<(), Failure> {
     say(&text)
 }
 
-/// The lines of standard input that were asked for; each is bounded, since a mistaken file
-/// should not fill the memory.
-fn read_secrets(wanted: usize) -> Result<Vec<Secret>, Failure> {
-    if wanted == 0 {
-        return Ok(Vec::new());
-    }
-    if io::stdin().is_terminal() {
-        eprintln!("type it and press Enter (it is shown):");
-    }
-    let mut text = String::new();
-    let limit = 16 * 1024;
-    io::stdin().lock().take(limit).read_to_string(&mut text).map_err(trouble)?;
-    let lines: Vec<Secret> = text.lines().take(wanted).map(Secret::new).collect();
-    if lines.len() < wanted {
-        return Err(Failure::No("standard input has too few lines".to_owned()));
-    }
-    Ok(lines)
-}
-
 async fn add(core: &Core, command: AddUser) -> Result<(), Failure> {
-    let wanted = usize::from(command.password_stdin) + usize::from(command.pin_stdin);
-    let mut lines = read_secrets(wanted)?.into_iter();
-    let generated = command.generate.then(|| Secret::new(random_text(20)));
-    let password = match command.password_stdin {
+    let nothing_said = !command.generate && !command.pin_stdin;
+    let typed = command.password_stdin || nothing_said && secrets::can_ask();
+    let wanted = [("Password", typed), ("PIN", command.pin_stdin)];
+    let wanted: Vec<&str> =
+        wanted.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| name).collect();
+    let mut lines = secrets::read(&wanted)?.into_iter();
+    let generated = command.generate.then(made_up);
+    let password = match typed {
         true => lines.next(),
         false => generated.clone(),
     };
@@ -142,52 +205,19 @@ fn added(account: &Account, wished: Option<&str>, generated: Option<&Secret>) ->
         text += "They are the first active account, so they are the admin.\n";
     }
     if let Some(password) = generated {
-        text += &format!("Password: {}\n", password.reveal());
-        text += "It is shown this once; hand it over and let them change it.\n";
+        text += &password_once(password);
     }
     text
 }
 
-async fn list(core: &Core, command: &ListUsers) -> Result<(), Failure> {
-    let mut accounts = Vec::new();
-    let caller = Caller::operator();
-    for number in 1.. {
-        let page = Page::new(Some(number), Some(Page::MAX_SIZE))?;
-        let found = core.users_list(&caller, String::new(), page).await?;
-        accounts.extend(found.rows);
-        if accounts.len() as u64 >= found.total {
-            break;
-        }
-    }
-    if command.json {
-        let shown: Vec<_> = accounts.iter().map(shown).collect();
-        let text = serde_json::to_string_pretty(&shown).map_err(trouble)?;
-        return say(&format!("{text}\n"));
-    }
-    if accounts.is_empty() {
-        return say("No accounts yet. Make the first one: gatelodge user add NAME --generate\n");
-    }
-    say(&accounts.iter().map(line).collect::<String>())
+fn password_once(password: &Secret) -> String {
+    format!(
+        "Password: {}\nIt is shown this once; hand it over and let them change it.\n",
+        password.reveal()
+    )
 }
 
-fn line(account: &Account) -> String {
-    let email = account.email.as_deref().unwrap_or("-");
-    let (name, role, status) = (&account.username, &account.role, account.status.name());
-    format!("{name:<24} {role:<12} {status:<9} {email}\n")
-}
-
-fn shown(account: &Account) -> serde_json::Value {
-    json!({
-        "id": account.id,
-        "username": account.username,
-        "email": account.email,
-        "display_name": account.display_name,
-        "role": account.role,
-        "status": account.status.name(),
-        "email_verified": account.email_verified,
-        "has_password": account.password_hash.is_some(),
-        "has_pin": account.pin_hash.is_some(),
-        "last_login_at": account.last_login_at.map(|moment| moment.text()),
-        "created_at": account.created_at.text(),
-    })
+/// A password that nobody has chosen: 20 letters and digits.
+fn made_up() -> Secret {
+    Secret::new(random_text(20))
 }

@@ -25,6 +25,9 @@ pub(super) fn read(config: &mut Config, folder: &Path, env: &Env) -> Result<(), 
                 let what = format!("{} has another value than in {rival}", setting.key);
                 return Err(ConfigError::new(place, what, "keep one, or make both the same"));
             }
+            if let Some(path) = variable(env, &name).filter(|_| name.ends_with("_FILE")) {
+                config.came_from_file(setting.key, path);
+            }
             rival = Some(place);
         }
     }

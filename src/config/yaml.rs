@@ -138,7 +138,11 @@ impl Source {
             true => self.items(setting, entry)?,
             false => vec![(place.clone(), self.content_of(entry)?)],
         };
-        config.apply(Raw { setting, place, items, base: &self.base }).map(|_| ())
+        config.apply(Raw { setting, place, items, base: &self.base })?;
+        if setting.key != key {
+            config.came_from_file(setting.key, text_of(node).unwrap_or_default());
+        }
+        Ok(())
     }
 
     /// The value, or the items of a list, if YAML gave it the type that the setting has.

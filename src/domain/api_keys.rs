@@ -33,6 +33,13 @@ pub struct ApiKey {
     pub created_at: Timestamp,
 }
 
+/// A key and whose it is, by name.
+#[derive(Clone, Debug)]
+pub struct OwnedKey {
+    pub key: ApiKey,
+    pub owner: String,
+}
+
 /// A key as somebody wants it to be.
 #[derive(Clone, Debug)]
 pub struct ApiKeyDraft {
@@ -353,6 +360,31 @@ impl Core {
                     .query_map(params![owner, page.limit(), page.offset()], from_row)?
                     .collect::<rusqlite::Result<_>>()?;
                 Ok(PageOf { rows, total })
+            })
+            .await
+    }
+
+    /// Everybody's keys, by the name of their owner, then newest first.
+    pub async fn api_keys_of_all(&self, caller: &Caller, page: Page) -> Result<PageOf<OwnedKey>> {
+        caller.must_not_be_key()?;
+        caller.must(API_KEYS_READ)?;
+        self.db
+            .read(move |connection| {
+                let total = connection
+                    .prepare_cached("SELECT count(*) FROM api_keys WHERE revoked_at IS NULL")?
+                    .query_row([], |row| row.get(0))?;
+                let rows = connection
+                    .prepare_cached(&format!(
+                        "SELECT {COLUMNS}, (SELECT username FROM accounts a WHERE a.id = account_id)
+                         FROM api_keys WHERE revoked_at IS NULL
+                         ORDER BY (SELECT username_key FROM accounts a WHERE a.id = account_id),
+                             created_at DESC, id LIMIT ?1 OFFSET ?2"
+                    ))?
+                    .query_map([page.limit(), page.offset()], |row| {
+                        Ok(OwnedKey { key: from_row(row)?, owner: row.get(8)? })
+                    })?
+                    .collect::<rusqlite::Result<_>>()?;
+                Ok(PageOf::new(rows, total))
             })
             .await
     }

@@ -558,20 +558,20 @@ impl Core {
             .await
     }
 
-    /// Signs somebody out of one session or, without an id, everywhere.
+    /// Signs somebody out of one session or, without an id, everywhere; how many ended.
     pub async fn user_sessions_close(
         &self,
         caller: &Caller,
         of: AccountId,
         id: Option<SessionId>,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         caller.must_not_be_key()?;
         caller.must(USERS_WRITE)?;
         let target = self.db.read(move |connection| accounts::must_exist(connection, of)).await?;
         caller.must_cover(&target.permissions)?;
         match id {
-            Some(id) => self.close(caller, of, id).await,
-            None => self.close_all(caller, of, None).await.map(|_| ()),
+            Some(id) => self.close(caller, of, id).await.map(|()| 1),
+            None => self.close_all(caller, of, None).await,
         }
     }
 

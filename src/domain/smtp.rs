@@ -235,13 +235,24 @@ impl std::error::Error for MailError {}
 /// # Errors
 /// [`MailError`]; at [`Stage::Text`] the server may have taken it all the same.
 pub(super) async fn hand_over(mail: &MailSettings, letter: &Sealed) -> Result<(), MailError> {
-    let whole = timeout(mail.patience.whole, Conversation { mail, letter }.run()).await;
+    let talk = Conversation { mail, letter: Some(letter) };
+    let whole = timeout(mail.patience.whole, talk.run()).await;
     whole.unwrap_or(Err(MailError::Slow(Stage::Text)))
+}
+
+/// Asks whether the server would talk to us: connects, encrypts, signs in, and says goodbye.
+///
+/// # Errors
+/// [`MailError`].
+pub async fn knock(mail: &MailSettings) -> Result<(), MailError> {
+    let whole = timeout(mail.patience.whole, Conversation { mail, letter: None }.run()).await;
+    whole.unwrap_or(Err(MailError::Slow(Stage::SignIn)))
 }
 
 struct Conversation<'a> {
     mail: &'a MailSettings,
-    letter: &'a Sealed,
+    /// Without one, everything is done but to hand it over.
+    letter: Option<&'a Sealed>,
 }
 
 impl Conversation<'_> {
@@ -319,24 +330,38 @@ impl Conversation<'_> {
             let signed_in = client.authenticate(&login, &offered).await;
             signed_in.map_err(|e| self.told(Stage::SignIn, e))?;
         }
+        if let Some(letter) = self.letter {
+            self.give(&mut client, letter, offered.has_capability(EXT_SMTP_UTF8)).await?;
+        }
+        // Nobody waits for the goodbye: what is taken must be noted at once.
+        client.timeout = self.mail.patience.command;
+        tokio::spawn(client.quit());
+        Ok(())
+    }
+
+    async fn give<T>(
+        &self,
+        client: &mut SmtpClient<T>,
+        letter: &Sealed,
+        takes_utf8: bool,
+    ) -> Result<(), MailError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
         let mut parameters = Parameters::default();
-        if !self.letter.recipient.is_ascii() {
-            if !offered.has_capability(EXT_SMTP_UTF8) {
+        if !letter.recipient.is_ascii() {
+            if !takes_utf8 {
                 return Err(MailError::NotAscii);
             }
             parameters.add(Parameter::from("SMTPUTF8"));
         }
         let named = client.mail_from(&self.mail.from_email, &parameters).await;
         named.map_err(|e| self.told(Stage::Sender, e))?;
-        let named = client.rcpt_to(&self.letter.recipient, &Parameters::default()).await;
+        let named = client.rcpt_to(&letter.recipient, &Parameters::default()).await;
         named.map_err(|e| self.told(Stage::Recipient, e))?;
         client.timeout = self.mail.patience.text;
-        let taken = client.data(&self.letter.message).await;
-        taken.map_err(|e| self.told(Stage::Text, e))?;
-        // Nobody waits for the goodbye: what is taken must be noted at once.
-        client.timeout = self.mail.patience.command;
-        tokio::spawn(client.quit());
-        Ok(())
+        let taken = client.data(&letter.message).await;
+        taken.map(|_| ()).map_err(|e| self.told(Stage::Text, e))
     }
 
     fn told(&self, stage: Stage, error: mail_send::Error) -> MailError {
@@ -378,7 +403,8 @@ impl Conversation<'_> {
             hidden.push(STANDARD.encode(password));
             hidden.push(password.to_owned());
         }
-        hidden.extend(self.letter.secret.as_ref().map(|secret| secret.reveal().to_owned()));
+        let token = self.letter.and_then(|letter| letter.secret.as_ref());
+        hidden.extend(token.map(|secret| secret.reveal().to_owned()));
         for secret in hidden.iter().filter(|secret| !secret.is_empty()) {
             text = text.replace(secret.as_str(), "…");
         }

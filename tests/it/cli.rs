@@ -1,69 +1,15 @@
 //! The command line, alone and beside a running server.
 
-use std::{
-    io::{Read, Write},
-    path::Path,
-    process::Stdio,
-};
+use std::{io::Read, os::unix::fs::PermissionsExt, path::Path, process::Stdio};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use super::house::{PASSWORD, Server, cheap, gatelodge, text};
+use super::{
+    house::{PASSWORD, Server, gatelodge, text},
+    program::{folder, generated, obeying, program, ran, run, run_with_input},
+};
 
 const VERSION: &str = concat!("gatelodge ", env!("CARGO_PKG_VERSION"), "\n");
-
-/// How one run ended.
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    #[track_caller]
-    fn succeeded(self) -> String {
-        assert_eq!((self.code, self.err.as_str()), (0, ""), "{}", self.out);
-        self.out
-    }
-
-    /// The one line of a refusal, without the program's name.
-    #[track_caller]
-    fn refused(self) -> String {
-        assert_eq!((self.code, self.out.as_str()), (1, ""), "{}", self.err);
-        assert_eq!(self.err.lines().count(), 1, "{}", self.err);
-        let line = self.err.trim_end().strip_prefix("gatelodge: ");
-        line.unwrap_or_else(|| panic!("{}", self.err)).to_owned()
-    }
-}
-
-fn run_with_input(folder: &Path, arguments: &[&str], input: &str) -> Ran {
-    let mut child = gatelodge()
-        .current_dir(folder)
-        .envs(cheap())
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program");
-    let mut stdin = child.stdin.take().expect("its input");
-    // A program that asks for nothing may be gone before it is told anything.
-    let _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    let output = child.wait_with_output().expect("an end");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    let code = output.status.code().expect("an exit code");
-    Ran { code, out: text(output.stdout), err: text(output.stderr) }
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Ran {
-    run_with_input(folder, arguments, "")
-}
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a folder")
-}
 
 fn listed(folder: &Path) -> Vec<Value> {
     let out = run(folder, &["user", "list", "--json"]).succeeded();
@@ -77,11 +23,6 @@ fn listed(folder: &Path) -> Vec<Value> {
 fn sign_in(server: &Server, name: &str, password: &str) -> u16 {
     let body = json!({"username": name, "password": password});
     server.json("POST", "/api/v1/auth/login", "", &body).status
-}
-
-fn generated(out: &str) -> String {
-    let line = out.lines().find_map(|line| line.strip_prefix("Password: "));
-    line.unwrap_or_else(|| panic!("no password: {out}")).to_owned()
 }
 
 #[test]
@@ -380,4 +321,92 @@ fn a_running_server_notices_that_another_process_ended_a_session() {
         me() == 401
     });
     assert!(ended, "the session lives on");
+}
+
+/// One command of each kind that opens the database.
+const OPENING: &[&[&str]] = &[
+    &["user", "list", "--json"],
+    &["user", "show", "ann"],
+    &["user", "disable", "ann"],
+    &["user", "delete", "ann"],
+    &["key", "create", "--user", "ann", "--name", "k"],
+    &["key", "list"],
+    &["invite", "create"],
+    &["invite", "list", "--json"],
+];
+
+#[test]
+fn a_database_that_is_not_for_this_version_is_left_alone() {
+    let home = folder();
+    run(home.path(), &["user", "add", "ann", "--generate"]).succeeded();
+    let path = home.path().join("gatelodge.db");
+    let set = |sql: &str| {
+        let database = rusqlite::Connection::open(&path).expect("ours");
+        database.execute_batch(sql).expect("a pragma");
+    };
+    let refused = |says: &str| {
+        for arguments in OPENING {
+            let line = run(home.path(), arguments).in_trouble();
+            assert!(line.contains(says), "{arguments:?}: {line}");
+        }
+    };
+    set("PRAGMA user_version = 999");
+    refused("the database has schema 999, this version knows");
+    set("PRAGMA user_version = 7; PRAGMA application_id = 1");
+    refused("is a database of another program");
+    std::fs::write(&path, "not a database, but long enough to look like one").expect("a file");
+    refused("is not a SQLite database");
+}
+
+#[test]
+fn no_command_panics_when_nobody_reads_what_it_says() {
+    let home = folder();
+    run(home.path(), &["user", "add", "ann", "--generate"]).succeeded();
+    for arguments in OPENING {
+        let (read, write) = std::io::pipe().expect("a pipe");
+        drop(read);
+        let mut command = program(home.path());
+        let output = command.args(*arguments).stdout(write).output().expect("an end");
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code().is_some_and(|code| code < 2), "{arguments:?}: {err}");
+        assert!(!err.contains("panic"), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn a_folder_that_must_not_be_written_and_a_full_disk_are_told_of() {
+    // SAFETY: sets no handler. What is started from here inherits it and sees an error where a
+    // file cannot grow, as it does on a full disk, and not the end.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    let home = folder();
+    run(home.path(), &["user", "add", "ann", "--generate"]).succeeded();
+    run(home.path(), &["user", "add", "bob", "--generate"]).succeeded();
+    let set_mode = |mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(home.path(), mode).expect("a mode");
+    };
+    const WRITING: [&[&str]; 3] =
+        [&["user", "disable", "bob"], &["user", "delete", "bob"], &["invite", "create"]];
+    for arguments in WRITING {
+        set_mode(0o500);
+        let mut command = obeying(home.path());
+        command.args(arguments);
+        let told = ran(command, "");
+        set_mode(0o700);
+        let line = told.in_trouble();
+        assert!(line.contains("the data folder must be writable"), "{arguments:?}: {line}");
+    }
+    for arguments in WRITING {
+        let usual = program(home.path());
+        let mut command = std::process::Command::new("prlimit");
+        command.arg("--fsize=4096").arg(usual.get_program()).args(arguments);
+        let environment = usual.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        command.current_dir(home.path()).envs(environment);
+        let told = ran(command, "");
+        assert!(told.code == 2 && told.out.is_empty(), "{arguments:?}: {}", told.err);
+        assert_eq!(told.err.lines().count(), 1, "{}", told.err);
+    }
+    let statuses: Vec<_> = listed(home.path()).iter().map(|one| text(&one["status"])).collect();
+    assert_eq!(statuses, ["active", "active"], "nothing was changed");
+    assert_eq!(run(home.path(), &["invite", "list", "--json"]).json(), json!([]));
 }

@@ -359,8 +359,6 @@ fn the_command_line_prints_a_reset_link() {
     let body = json!({"token": token, "new_password": "Chestnut-tree-8"});
     assert_eq!(house.json("POST", "/api/v1/auth/reset-password", "", &body).status, 200);
     let (code, out, err) = run("nobody");
-    assert_eq!(
-        (code, out, err),
-        (Some(1), String::new(), "gatelodge: no such account\n".to_owned())
-    );
+    let says = "gatelodge: no account \"nobody\"; see gatelodge user list\n";
+    assert_eq!((code, out, err), (Some(1), String::new(), says.to_owned()));
 }
