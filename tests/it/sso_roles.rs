@@ -150,3 +150,27 @@ async fn roles_that_the_configuration_names_must_be_there_and_stay() {
     let gone = house.delete("/api/v1/roles/nowhere").bearer(&token).send().await;
     gone.problem(409, "conflict");
 }
+
+#[tokio::test]
+async fn a_role_from_before_the_link_stays_when_the_groups_that_would_give_it_go() {
+    let provider = Provider::start().await;
+    let house = house_of(&provider).await;
+    house.add("eva", "admin").await;
+    let mut ann = Browser::new(&house);
+    let body = json!({"username": "ann", "password": PASSWORD});
+    let ask = house.post("/api/v1/auth/session").json(&body);
+    assert_eq!(ann.send(ask).await.status, 200);
+    let body = json!({"provider": "home", "current_password": PASSWORD});
+    let ask = house.post("/api/v1/user/identities").json(&body);
+    let location = text(&ann.send(ask).await.json()["location"]);
+    assert_eq!(ann.come_back(&provider.approve(&location, &person("anna"))).await.status, 302);
+    for groups in [json!(["admins"]), json!([]), json!(["guests"])] {
+        let mut browser = sign_in(&house, &provider, "anna", groups.clone()).await;
+        let user = browser.user().await;
+        assert_eq!(
+            (&user["username"], &user["role"]),
+            (&json!("ann"), &json!("admin")),
+            "{groups}"
+        );
+    }
+}

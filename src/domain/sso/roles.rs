@@ -54,7 +54,8 @@ pub fn follow(
 ) -> Result<Option<String>> {
     match wanted(transaction, account, mapped, given, default_role)? {
         Some(role) if change(transaction, account, &role, origin, now)? => Ok(Some(role)),
-        _ => Ok(given.or(mapped.filter(|role| *role == account.role)).map(str::to_owned)),
+        // A role that was there before is nobody's gift, also when the groups would give it.
+        _ => Ok(given.map(str::to_owned)),
     }
 }
 
