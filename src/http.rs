@@ -9,6 +9,7 @@ mod native;
 mod pages;
 mod pair;
 mod pin;
+mod scheme;
 mod serial;
 pub mod serve;
 mod shell;

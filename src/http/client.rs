@@ -15,6 +15,7 @@ use crate::domain::{
     Core,
     caller::{Caller, Origin},
     secret::Secret,
+    tokens::Issued,
 };
 
 /// Headers by which proxies tell of the client. From a peer that is not trusted they change
@@ -140,6 +141,12 @@ impl Facts {
     pub fn put_cookie(&self, name: &str, value: &str, max_age: i64) {
         let line = cookie_line(self.secure, name, value, max_age);
         self.cookies.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    /// Adds a cookie that lasts as long as what it carries.
+    pub fn put_issued(&self, name: &str, issued: &Issued) {
+        let max_age = issued.expires_at.seconds() - self.core.now().seconds();
+        self.put_cookie(name, issued.text.reveal(), max_age);
     }
 
     /// Takes a cookie away, also beside an error.

@@ -92,8 +92,7 @@ async fn by_pages(headers: &HeaderMap, facts: &Facts) -> Result<Option<Caller>, 
 /// Gives the browser the session of `carried` as the cookie `name`.
 pub fn put_session(facts: &Facts, name: &str, carried: &Carried) {
     if let Some(issued) = &carried.cookie {
-        let max_age = issued.expires_at.seconds() - facts.core.now().seconds();
-        facts.put_cookie(name, issued.text.reveal(), max_age);
+        facts.put_issued(name, issued);
     }
 }
 

@@ -5,10 +5,7 @@ use poem::{
     Request, RequestBody, Response,
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
-use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaSecurityScheme, Registry},
-};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, registry::Registry};
 
 use super::{DIALECT, error::GpodderError};
 use crate::{
@@ -22,6 +19,7 @@ use crate::{
     http::{
         client::{Browser, Facts, cookies},
         credentials::{Authorization, authorization},
+        scheme::{of_http, of_key},
         visitor::facts,
     },
 };
@@ -117,8 +115,7 @@ pub fn farewell(facts: &Facts) -> BoxFuture<'_, ()> {
 
 /// Gives a client its cookie.
 pub fn put_cookie(facts: &Facts, issued: &Issued) {
-    let max_age = issued.expires_at.seconds() - facts.core.now().seconds();
-    facts.put_cookie(COOKIE, issued.text.reveal(), max_age);
+    facts.put_issued(COOKIE, issued);
 }
 
 /// Somebody who is signed in; stands first in every operation that is not public.
@@ -148,24 +145,11 @@ impl<'a> ApiExtractor<'a> for Signed {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        let scheme = |ty, scheme, key_in, name, description| MetaSecurityScheme {
-            ty,
-            description: Some(description),
-            name,
-            key_in,
-            scheme,
-            bearer_format: None,
-            flows: None,
-            openid_connect_url: None,
-        };
         registry.create_security_scheme(
             "session",
-            scheme("apiKey", None, Some("cookie"), Some(COOKIE), "The cookie of a sign-in."),
+            of_key("cookie", COOKIE, "The cookie of a sign-in."),
         );
-        registry.create_security_scheme(
-            "basic",
-            scheme("http", Some("basic"), None, None, "Name or e-mail and password."),
-        );
+        registry.create_security_scheme("basic", of_http("basic", "Name or e-mail and password."));
     }
 
     fn security_schemes() -> Vec<&'static str> {

@@ -2,13 +2,13 @@
 
 use poem::{Request, RequestBody};
 use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi, param::Path,
-    registry::Registry,
+    ApiExtractor, ApiExtractorType, ExtractParamOptions, OpenApi, param::Path, registry::Registry,
 };
 
 use super::{
     DIALECT, Tag,
     ask::{COOKIE, Found, Signed, basic, by_cookie, must_be, put_cookie},
+    body::Done,
     error::GpodderError,
 };
 use crate::{
@@ -57,14 +57,6 @@ async fn knock(request: &Request, facts: &Facts) -> Result<Found, Error> {
     let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await?;
     let same = cookie.filter(|found| found.caller.account_id() == caller.account_id());
     Ok(Found { caller, cookie: same.and_then(|found| found.cookie) })
-}
-
-/// Done; `Set-Cookie` gives or takes `sessionid`.
-#[derive(ApiResponse)]
-enum Done {
-    /// Done.
-    #[oai(status = 200)]
-    Done,
 }
 
 #[OpenApi(prefix_path = "/api/2/auth", tag = "Tag::Auth")]

@@ -8,7 +8,7 @@ use poem::{
 };
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaRequest, MetaSchema, MetaSchemaRef, MetaSecurityScheme, Registry},
+    registry::{MetaRequest, MetaSchema, MetaSchemaRef, Registry},
     types::{ParseFromParameter, ParseResult, ToJSON, Type},
 };
 use serde::{
@@ -31,6 +31,7 @@ use crate::{
         client::{Browser, Facts, PAGES, cookies, pages_cookie},
         credentials::{Authorization, authorization},
         lenient::{is_json, json_request},
+        scheme::{of_http, of_key},
         visitor::facts,
     },
 };
@@ -94,44 +95,17 @@ impl<'a> ApiExtractor<'a> for Signed {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        let scheme = |ty, scheme, key_in, name, description| MetaSecurityScheme {
-            ty,
-            description: Some(description),
-            name,
-            key_in,
-            scheme,
-            bearer_format: None,
-            flows: None,
-            openid_connect_url: None,
-        };
         registry.create_security_scheme(
             "bearer",
-            scheme("http", Some("bearer"), None, None, "The `token` of a sign-in, or an API key."),
+            of_http("bearer", "The `token` of a sign-in, or an API key."),
         );
         registry.create_security_scheme(
             "basic",
-            scheme(
-                "http",
-                Some("basic"),
-                None,
-                None,
-                "Name or e-mail and password, or `api` and an API key.",
-            ),
+            of_http("basic", "Name or e-mail and password, or `api` and an API key."),
         );
-        registry.create_security_scheme(
-            "api_key",
-            scheme("apiKey", None, Some("header"), Some("X-API-Key"), "An API key."),
-        );
-        registry.create_security_scheme(
-            "session",
-            scheme(
-                "apiKey",
-                None,
-                Some("cookie"),
-                Some("session"),
-                "The cookie of the pages; its name is `__Host-session` on https.",
-            ),
-        );
+        registry.create_security_scheme("api_key", of_key("header", "X-API-Key", "An API key."));
+        const SESSION: &str = "The cookie of the pages; its name is `__Host-session` on https.";
+        registry.create_security_scheme("session", of_key("cookie", "session", SESSION));
     }
 
     fn security_schemes() -> Vec<&'static str> {

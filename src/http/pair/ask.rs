@@ -4,10 +4,7 @@ use poem::{
     Request, RequestBody, Response,
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
-use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaSecurityScheme, Registry},
-};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, registry::Registry};
 
 use super::{DIALECT, error::PairError};
 use crate::{
@@ -19,6 +16,7 @@ use crate::{
     http::{
         client::{Browser, Facts},
         credentials::{Authorization, authorization},
+        scheme::of_http,
         visitor::facts,
     },
 };
@@ -57,18 +55,8 @@ impl<'a> ApiExtractor<'a> for Signed {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        let scheme = |scheme, description| MetaSecurityScheme {
-            ty: "http",
-            description: Some(description),
-            name: None,
-            key_in: None,
-            scheme: Some(scheme),
-            bearer_format: None,
-            flows: None,
-            openid_connect_url: None,
-        };
-        registry.create_security_scheme("bearer", scheme("bearer", "The `access_token`."));
-        registry.create_security_scheme("basic", scheme("basic", "Name and password."));
+        registry.create_security_scheme("bearer", of_http("bearer", "The `access_token`."));
+        registry.create_security_scheme("basic", of_http("basic", "Name and password."));
     }
 
     fn security_schemes() -> Vec<&'static str> {

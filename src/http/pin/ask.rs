@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use poem::{Request, RequestBody};
-use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaSecurityScheme, Registry},
-};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, registry::Registry};
 
 use super::{DIALECT, error::PinError};
 use crate::{
@@ -15,7 +12,7 @@ use crate::{
         secret::Secret,
         tokens::TokenKind,
     },
-    http::{client::cookies, visitor::facts},
+    http::{client::cookies, scheme::of_key, visitor::facts},
 };
 
 /// The cookie of a minute.
@@ -48,19 +45,7 @@ macro_rules! cookie_scheme {
             type ParamRawType = ();
 
             fn register(registry: &mut Registry) {
-                registry.create_security_scheme(
-                    $scheme,
-                    MetaSecurityScheme {
-                        ty: "apiKey",
-                        description: Some($says),
-                        name: Some($cookie),
-                        key_in: Some("cookie"),
-                        scheme: None,
-                        bearer_format: None,
-                        flows: None,
-                        openid_connect_url: None,
-                    },
-                );
+                registry.create_security_scheme($scheme, of_key("cookie", $cookie, $says));
             }
 
             fn security_schemes() -> Vec<&'static str> {

@@ -15,6 +15,7 @@ use crate::{
     },
     http::{
         credentials::{Authorization, authorization},
+        scheme::of_http,
         visitor::facts,
     },
 };
@@ -29,18 +30,10 @@ impl<'a> ApiExtractor<'a> for Signed {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
+        let token = of_http("bearer", "The `token` of a sign-in.");
         registry.create_security_scheme(
             "bearer",
-            MetaSecurityScheme {
-                ty: "http",
-                description: Some("The `token` of a sign-in."),
-                name: None,
-                key_in: None,
-                scheme: Some("bearer"),
-                bearer_format: Some("JWT"),
-                flows: None,
-                openid_connect_url: None,
-            },
+            MetaSecurityScheme { bearer_format: Some("JWT"), ..token },
         );
     }
 
