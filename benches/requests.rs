@@ -213,7 +213,7 @@ async fn serve(endpoint: &Served) -> SocketAddr {
     let address = listener.local_addr().expect("an address");
     let never = std::future::pending();
     tokio::spawn(http::serve::serve(
-        vec![listener],
+        vec![http::serve::Listener::plain(listener)],
         Arc::clone(endpoint),
         http::serve::Limits::connections(64),
         never,

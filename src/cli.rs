@@ -5,6 +5,7 @@ mod config;
 mod doctor;
 mod find;
 mod house;
+mod https;
 mod invite;
 mod key;
 mod mail;

@@ -35,7 +35,7 @@ const ARGON2_FLOORS: [(u32, u32); 5] = [(19456, 2), (12288, 3), (9216, 4), (7168
 settings! {
     /// The folder of `gatelodge.db`, the database.
     data_dir: PathBuf = ".", Rule::Path;
-    [auth: Auth]
+    [auth: Auth at "auth"]
     /// The master secret that signs tokens. Not set: one is made at the first start and kept.
     jwt_secret: Option<Hidden> = "", Rule::Secret(32), "SECRET_KEY";
     /// How long an access token of the native interface lasts.
@@ -60,7 +60,7 @@ settings! {
     hash_queue: usize = "256", Rule::Whole(1, 65_536, "waiting sign-ins");
     /// A file for the generated master secret. Not set: it is kept in the database.
     master_key_file: Option<PathBuf> = "", Rule::Path;
-    [server: Server]
+    [server: Server at "server"]
     /// Where the server listens.
     listen: Vec<SocketAddr> = "0.0.0.0:8080", Rule::Sockets;
     /// The address under which browsers reach the server; links and cookies rely on it.
@@ -71,23 +71,32 @@ settings! {
     allowed_origins: Vec<String> = "", Rule::Origins;
     /// Connections open at the same time.
     max_connections: usize = "512", Rule::Whole(1, 65_536, "connections");
-    [registration: Registration]
+    [tls: Tls at "server.tls"]
+    /// The certificate (PEM, with those that vouch for it) for https by this server itself.
+    cert: Option<PathBuf> = "", Rule::Path;
+    /// The private key (PEM) that belongs to it.
+    key: Option<PathBuf> = "", Rule::Path;
+    /// Serves https with a certificate that the server makes, keeps in `data_dir` and renews itself.
+    self_signed: bool = "false", Rule::Flag;
+    /// Where the server listens for https, beside `server.listen`.
+    listen: Vec<SocketAddr> = "0.0.0.0:8443", Rule::Sockets;
+    [registration: Registration at "registration"]
     /// Who may make an account: no one, people with an invitation, or everyone.
     mode: RegistrationMode = "closed", Rule::OneOf(RegistrationMode::NAMES);
-    [rate_limit: RateLimit]
+    [rate_limit: RateLimit at "rate_limit"]
     /// Requests that one client address may make for each second; 0 turns the limit off.
     requests_per_second: u32 = "20", Rule::Whole(0, 1_000_000, "requests");
     /// Requests that a quiet client may make at once.
     burst: u32 = "60", Rule::Whole(1, 1_000_000, "requests");
-    [throttle: Throttle]
+    [throttle: Throttle at "throttle"]
     /// Failed sign-ins of one client address before it must wait; 0 turns the limit off.
     max_attempts: u32 = "5", Rule::Whole(0, 1_000_000, "attempts"), "MAX_LOGIN_ATTEMPTS";
     /// How long failed sign-ins are counted.
     window_seconds: u64 = "300", Rule::Whole(1, 86_400, "seconds"), "RATE_LIMIT_WINDOW_SECONDS";
-    [api_keys: ApiKeys]
+    [api_keys: ApiKeys at "api_keys"]
     /// The beginning of every new API key.
     prefix: String = "lodge", Rule::Word(16, "");
-    [dialects: Dialects]
+    [dialects: Dialects at "dialects"]
     /// Serves the native interface.
     native: bool = "true", Rule::Flag;
     /// Serves the interface with a PIN and cookies.
@@ -98,7 +107,7 @@ settings! {
     signup: bool = "true", Rule::Flag;
     /// Serves the gpodder interface.
     gpodder: bool = "true", Rule::Flag;
-    [email: Email]
+    [email: Email at "email"]
     /// The beginning of links in letters. Not set: `server.public_url`.
     verification_url_base: Option<String> = "", Rule::Link;
     /// How long a link in a letter works.
@@ -123,7 +132,7 @@ settings! {
     smtp_from_email: Option<String> = "", Rule::Address;
     /// The name that letters come from.
     smtp_from_name: String = "Gatelodge", Rule::Line(64);
-    [pin: Pin]
+    [pin: Pin at "pin"]
     /// Networks from which people can sign in with a PIN.
     networks: Vec<IpNet> = "127.0.0.0/8, ::1/128, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, \
         169.254.0.0/16, fc00::/7, fe80::/10", Rule::Networks;
@@ -133,43 +142,43 @@ settings! {
     refresh_days: u32 = "30", Rule::Whole(1, 3650, "days");
     /// Shows those networks the people who have a PIN, for a sign-in pad.
     list_users: bool = "true", Rule::Flag;
-    [pair: Pair]
+    [pair: Pair at "pair"]
     /// How long an access token of this interface lasts.
     access_expiry: Duration = "8h", Rule::Span, "JWT_EXPIRE_DURATION";
     /// How long a refresh token of this interface lasts.
     refresh_days: u32 = "7", Rule::Whole(1, 3650, "days");
-    [signup: Signup]
+    [signup: Signup at "signup"]
     /// How long a token of this interface lasts.
     token_minutes: u32 = "30", Rule::Whole(1, 1440, "minutes");
     /// The role of an account made by sign-up.
     default_role: String = "developer", Rule::Word(64, "-_");
     /// The page that takes over after a sign-in with Google. Not set: the built-in pages.
     frontend_url: Option<String> = "", Rule::Link;
-    [gpodder: Gpodder]
+    [gpodder: Gpodder at "gpodder"]
     /// How long a podcast client stays signed in.
     session_days: u32 = "365", Rule::Whole(1, 3650, "days");
     /// Asks hosts of subscribed podcasts over https whether they serve the same podcast there.
     probe_https: bool = "false", Rule::Flag;
-    [sso: Sso,
+    [sso: Sso at "sso",
         /// Providers elsewhere, in the order of the file.
         providers: Vec<Provider>]
     /// Gives people whom a provider vouches for an account, as far as `registration.mode` lets anybody have one.
     auto_create: bool = "false", Rule::Flag;
     /// The role of such an account, unless its provider's groups give another.
     default_role: String = "reader", Rule::Word(64, "-_");
-    [log: Log]
+    [log: Log at "log"]
     /// How the lines on stderr are written.
     format: LogFormat = "text", Rule::OneOf(LogFormat::NAMES);
     /// How much is written: what does not work, also what may want a look, or all that happens.
     level: LogLevel = "info", Rule::OneOf(LogLevel::NAMES);
     /// Writes one line per request to stderr.
     access: bool = "true", Rule::Flag;
-    [logs: Logs]
+    [logs: Logs at "logs"]
     /// Writes client addresses into the log only in part.
     mask_addresses: bool = "false", Rule::Flag;
     /// How long log entries are kept.
     keep_days: u32 = "90", Rule::Whole(1, 3650, "days");
-    [updates: Updates]
+    [updates: Updates at "updates"]
     /// Asked once a day for new versions. Not set: no one is asked.
     feed_url: Option<String> = "", Rule::Feed;
 }
@@ -315,11 +324,29 @@ impl Setting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     /// The name in the file.
-    pub key: &'static str,
+    pub key: String,
     /// The value as text; `(not set)`, and for a secret only its length.
     pub value: String,
     /// `default`, `FILE:LINE` or `environment NAME`; for a secret from a file of its own, that too.
     pub origin: String,
+    /// Whether it is a secret, of which only the length is told.
+    pub masked: bool,
+}
+
+impl Shown {
+    fn new(setting: &Setting, value: String, origin: Option<&String>) -> Self {
+        Self {
+            key: setting.key.to_owned(),
+            value: if value.is_empty() { "(not set)".to_owned() } else { value },
+            origin: origin.map_or("default", String::as_str).to_owned(),
+            masked: setting.is_secret(),
+        }
+    }
+}
+
+/// Where a secret came from that stood in a file of its own.
+fn from_file(origin: &str, path: &str) -> String {
+    format!("{origin}, secret file {path}")
 }
 
 impl Config {
@@ -344,21 +371,20 @@ impl Config {
     /// Notes that the secret just taken stood in a file of its own.
     fn came_from_file(&mut self, key: &'static str, path: &str) {
         if let Some(origin) = self.origins.get_mut(key) {
-            *origin = format!("{origin}, secret file {path}");
+            *origin = from_file(origin, path);
         }
     }
 
     /// Every setting with its value and where the value came from; secrets are masked.
     pub fn shown(&self) -> Vec<Shown> {
-        let shown = |setting: &Setting| Shown {
-            key: setting.key,
-            value: match (setting.show)(self) {
-                value if value.is_empty() => "(not set)".into(),
-                value => value,
-            },
-            origin: self.origins.get(setting.key).map_or("default", String::as_str).into(),
-        };
-        SETTINGS.iter().map(shown).collect()
+        let mut all = Vec::with_capacity(SETTINGS.len());
+        for setting in SETTINGS {
+            all.push(Shown::new(setting, (setting.show)(self), self.origins.get(setting.key)));
+            if setting.key == providers::BEFORE {
+                all.extend(self.sso.providers.iter().flat_map(Provider::shown));
+            }
+        }
+        all
     }
 
     /// The rules that need more than one setting.
@@ -388,6 +414,22 @@ impl Config {
 }
 
 impl Config {
+    /// A certificate needs its key, and there is one certificate.
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let Tls { cert, key, self_signed, .. } = &self.tls;
+        let (set, what, right) = match (cert, key) {
+            (Some(_), None) => ("cert", "is set without server.tls.key", "give both, or neither"),
+            (None, Some(_)) => ("key", "is set without server.tls.cert", "give both, or neither"),
+            (Some(_), Some(_)) if *self_signed => {
+                ("cert", "is set beside server.tls.self_signed", "keep one of the two")
+            }
+            _ => return Ok(()),
+        };
+        let set = format!("server.tls.{set}");
+        let place = self.origins.get(set.as_str()).map_or("default", String::as_str);
+        Err(ConfigError::new(place, format_args!("{set} {what}"), right))
+    }
+
     /// A mail server needs a sender, and a name there a password.
     fn check_mail(&self) -> Result<(), ConfigError> {
         let email = &self.email;
@@ -427,6 +469,7 @@ pub fn load(
     }
     environment::read(&mut config, folder, env)?;
     config.check_argon2()?;
+    config.check_tls()?;
     config.check_mail()?;
     config.check_providers()?;
     Ok(config)
@@ -446,7 +489,7 @@ pub fn reference() -> String {
         let file = if setting.is_secret() { " (each also with `_FILE`)" } else { "" };
         let (key, doc, right) = (setting.key, setting.doc.trim(), setting.rule.right());
         table += &format!("| `{key}` | {default} | `{names}`{file} | {doc} Give {right}. |\n");
-        if setting.key == "sso.default_role" {
+        if setting.key == providers::BEFORE {
             table += &providers::reference();
         }
     }

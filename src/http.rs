@@ -15,6 +15,7 @@ pub mod serve;
 mod shell;
 mod signup;
 mod sso;
+pub mod tls;
 mod visitor;
 mod voice;
 

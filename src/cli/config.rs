@@ -7,7 +7,7 @@ use super::{
     Failure, say,
     words::{plain, say_json},
 };
-use crate::config::{Config, SETTINGS, Shown};
+use crate::config::{Config, Shown};
 
 /// What [`Config::shown`] says where there is no value.
 const NOT_SET: &str = "(not set)";
@@ -60,18 +60,17 @@ fn show(config: &Config, command: &ShowConfig) -> Result<(), Failure> {
     }
     let width = all.iter().map(|one| one.key.len()).max().unwrap_or(0);
     let line = |one: &Shown| {
-        let (key, value, origin) = (one.key, plain(&one.value), plain(&one.origin));
+        let (key, value, origin) = (&one.key, plain(&one.value), plain(&one.origin));
         format!("{key:<width$}  {value}  [{origin}]\n")
     };
     say(&all.iter().map(line).collect::<String>())
 }
 
 fn shown(one: &Shown) -> Value {
-    let secret = SETTINGS.iter().any(|setting| setting.key == one.key && setting.is_secret());
     json!({
         "key": one.key,
         "value": Some(&one.value).filter(|value| *value != NOT_SET),
         "origin": one.origin,
-        "masked": secret,
+        "masked": one.masked,
     })
 }

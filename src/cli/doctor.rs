@@ -4,12 +4,13 @@ mod health;
 mod machine;
 mod place;
 mod surroundings;
+mod tls;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    Failure, house, say,
+    Failure, house, https, say,
     words::{plain, say_json},
 };
 use crate::{config::Config, domain::Clock};
@@ -107,8 +108,9 @@ async fn all(config: &Config) -> Vec<Finding> {
     let mut findings = place::findings(config, now);
     findings.push(machine::clock(&config.data_dir, now));
     findings.push(machine::hashing(&settings).await);
+    findings.push(tls::finding(config, now));
     findings.push(surroundings::public_url(&config.server));
-    findings.push(surroundings::proxies(&config.server));
+    findings.push(surroundings::proxies(&config.server, https::source(config).is_some()));
     findings.push(surroundings::mail(&settings).await);
     findings.push(health::finding(config).await);
     findings

@@ -192,6 +192,7 @@ pub fn http_settings(config: &Config) -> HttpSettings {
             public_url: config.server.public_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             allowed_origins: config.server.allowed_origins.clone(),
+            self_signed: config.tls.self_signed,
         },
         dialects: Dialects {
             native: config.dialects.native,

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Failure, house, trouble};
+use super::{Failure, house, https, trouble};
 use crate::{
     config::Config,
     db::Db,
@@ -19,7 +19,10 @@ use crate::{
         podcasts::probe::{Probe, Rules},
         updates::{Feed, Pace},
     },
-    http,
+    http::{
+        self,
+        serve::{Limits, Listener},
+    },
     log::{self, Field, Level, say},
 };
 
@@ -32,10 +35,20 @@ const STREAMS_END: Duration = Duration::from_secs(2);
 /// Serves until SIGTERM or SIGINT; requests in flight finish, ten seconds at the most.
 pub async fn run(config: Config) -> Result<(), Failure> {
     log::shape(house::log_format(&config), house::log_level(&config));
+    let hangups = https::hangups();
     // First, so that a port which is taken leaves no database behind.
-    let listeners: Vec<TcpListener> =
-        config.server.listen.iter().copied().map(bind).collect::<Result<_, _>>()?;
+    let plain = bind_all("server.listen", &config.server.listen)?;
+    let source = https::source(&config);
+    let secure = match source {
+        Some(_) => bind_all("server.tls.listen", &config.tls.listen)?,
+        None => Vec::new(),
+    };
     let claim = Db::claim(&config.data_dir).map_err(trouble)?;
+    let https = source.map(https::open).transpose()?;
+    let mut listeners: Vec<Listener> = plain.into_iter().map(Listener::plain).collect();
+    if let Some(https) = &https {
+        listeners.extend(secure.into_iter().map(|s| Listener::secure(s, https.current())));
+    }
     let core = house::open_to_serve(&config, &claim).await?;
     core.check_roles().await?;
     core.sweep_copies();
@@ -56,17 +69,19 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         tokio::spawn(core.clone().probe_upgrades(probe, log::note))
     });
     greet(&config, &core, &listeners).await?;
+    let certificate = tokio::spawn(https::follow(https, hangups));
     let told = async {
         told_to_stop().await;
         say("stopping: requests in flight finish");
         let _ = stop.send(true);
     };
-    let limits = http::serve::Limits::connections(config.server.max_connections);
+    let limits = Limits::connections(config.server.max_connections);
     http::serve::serve(listeners, endpoint, limits, told).await;
     // Streams have left their connections behind; they say that they close.
     let _ = timeout(STREAMS_END, stop.closed()).await;
     upkeep.abort();
     journal.abort();
+    certificate.abort();
     // A letter that is still being handed over then is marked, and the next process tries again.
     let _ = timeout(LETTER_TIME, &mut mail).await;
     mail.abort();
@@ -79,7 +94,11 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+fn bind_all(setting: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
+    addresses.iter().map(|address| bind(setting, *address)).collect()
+}
+
+fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
     let bound = || {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -91,7 +110,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
         socket.listen(BACKLOG)
     };
     bound().map_err(|error: std::io::Error| {
-        trouble(format!("server.listen {address}: {error}; is another program there?"))
+        trouble(format!("{setting} {address}: {error}; is another program there?"))
     })
 }
 
@@ -130,12 +149,8 @@ fn log_event(event: &EventLine<'_>) {
 }
 
 /// Says where it serves, from what, and what to do first.
-async fn greet(config: &Config, core: &Core, listeners: &[TcpListener]) -> Result<(), Failure> {
-    let addresses: Vec<String> = listeners
-        .iter()
-        .filter_map(|listener| listener.local_addr().ok())
-        .map(|address| format!("http://{address}"))
-        .collect();
+async fn greet(config: &Config, core: &Core, listeners: &[Listener]) -> Result<(), Failure> {
+    let addresses: Vec<String> = listeners.iter().filter_map(|it| it.url().ok()).collect();
     say(&format!("gatelodge {} serves on {}", env!("CARGO_PKG_VERSION"), addresses.join(", ")));
     say(&format!("database {}", config.data_dir.join(crate::db::FILE_NAME).display()));
     if let Some(token) = core.setup_token_make().await? {

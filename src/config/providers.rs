@@ -6,12 +6,15 @@ use super::error::{nearest, plain};
 use super::node::{key_of, kind, line_of, text_of};
 use super::value::{Field, Items};
 use super::yaml::{Entry, Map, Source};
-use super::{Config, ConfigError, Hidden, Rule, Setting};
+use super::{Config, ConfigError, Hidden, Rule, Setting, Shown, from_file};
 use saphyr::{MarkedYaml, YamlData};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The name of the map.
 pub(super) const KEY: &str = "sso.providers";
+/// The setting that the map stands behind, wherever all are told.
+pub(super) const BEFORE: &str = "sso.default_role";
 /// The provider whose name is a preset, and its issuer (OpenID Connect Discovery 1.0, section 4).
 pub(super) const GOOGLE: &str = "google";
 const GOOGLE_ISSUER: &str = "https://accounts.google.com";
@@ -26,6 +29,20 @@ macro_rules! provider {
             /// What it is called in paths: 1 to 32 lower-case letters, digits, `-` or `_`.
             pub name: String,
             $(#[doc = $doc] pub $field: $ty,)*
+            /// Where each setting that is no default came from.
+            origins: BTreeMap<&'static str, String>,
+        }
+
+        impl Provider {
+            /// As [`Config::shown`].
+            pub(super) fn shown(&self) -> Vec<Shown> {
+                let values = [$(self.$field.show()),*];
+                let one = |(setting, value): (&Setting, String)| Shown {
+                    key: format!("{KEY}.{}.{}", self.name, leaf(setting)),
+                    ..Shown::new(setting, value, self.origins.get(setting.key))
+                };
+                PROVIDER.iter().zip(values).map(one).collect()
+            }
         }
 
         /// What each provider may say, in the order of the documentation.
@@ -36,7 +53,8 @@ macro_rules! provider {
                 Some(provider) => provider.$field.set(raw),
                 None => Ok(false),
             },
-            show: |config| config.sso.providers.last().map(|p| p.$field.show()).unwrap_or_default(),
+            // One row stands for all providers; each shows its own.
+            show: |_| String::new(),
         }),*];
     };
 }
@@ -149,7 +167,15 @@ impl Source {
             (_, false) => vec![(self.place(line), self.content_of(entry)?)],
         };
         let raw = super::value::Raw { setting, place: self.place(line), items, base: self.base() };
-        (setting.set)(config, &raw).map(|_| ())
+        (setting.set)(config, &raw)?;
+        let origin = match direct == key {
+            true => raw.place,
+            false => from_file(&raw.place, text_of(node).unwrap_or_default()),
+        };
+        if let Some(provider) = config.sso.providers.last_mut() {
+            provider.origins.insert(setting.key, origin);
+        }
+        Ok(())
     }
 
     /// A map of texts, as items that come in twos.

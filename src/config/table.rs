@@ -1,16 +1,16 @@
 //! The two macros that turn what is written once into structs, readers and documentation.
 
 /// Makes the section structs, `Config`, `SETTINGS` and `SECTIONS` out of the table. An empty
-/// default means "not set" (or an empty list). What a section holds besides its settings stands
+/// default means "not set" (or an empty list). `at` says where a section stands in the file. What a section holds besides its settings stands
 /// beside its name and is read by hand.
 macro_rules! settings {
     (@doc $doc:literal, $default:literal, $rule:expr) => {
         concat!($doc, " Default: `", $default, "`. Rule: `", stringify!($rule), "`.")
     };
     (@row $doc:literal, $default:literal, $rule:expr, [$($alias:literal),*],
-        $first:ident $(.$rest:ident)?) => {
+        $key:expr, $first:ident $(.$rest:ident)?) => {
         Setting {
-            key: concat!(stringify!($first) $(, ".", stringify!($rest))?),
+            key: $key,
             default: $default, doc: $doc, rule: $rule, aliases: &[$($alias),*],
             set: |config, raw| config.$first$(.$rest)?.set(raw),
             show: |config| config.$first$(.$rest)?.show(),
@@ -18,13 +18,13 @@ macro_rules! settings {
     };
     (
         $(#[doc = $tdoc:literal] $top:ident: $tty:ty = $tdef:literal, $trule:expr;)*
-        $([$section:ident: $Section:ident $(, $(#[doc = $xdoc:literal])+ $extra:ident: $xty:ty)?]
+        $([$section:ident: $Section:ident at $path:literal $(, $(#[doc = $xdoc:literal])+ $extra:ident: $xty:ty)?]
             $(#[doc = $doc:literal]
             $field:ident: $ty:ty = $def:literal, $rule:expr $(, $alias:literal)*;)*
         )*
     ) => {
         $(
-            #[doc = concat!("The settings below `", stringify!($section), ":`.")]
+            #[doc = concat!("The settings below `", $path, ":`.")]
             #[derive(Clone, Debug)]
             pub struct $Section {
                 $(#[doc = settings!(@doc $doc, $def, $rule)] pub $field: $ty,)*
@@ -36,7 +36,7 @@ macro_rules! settings {
         #[derive(Clone, Debug)]
         pub struct Config {
             $(#[doc = settings!(@doc $tdoc, $tdef, $trule)] pub $top: $tty,)*
-            $(#[doc = concat!("The settings below `", stringify!($section), ":`.")]
+            $(#[doc = concat!("The settings below `", $path, ":`.")]
             pub $section: $Section,)*
             /// Where each setting that is no default came from.
             origins: BTreeMap<&'static str, String>,
@@ -56,12 +56,15 @@ macro_rules! settings {
             }
         }
 
-        const SECTIONS: &[&str] = &[$(stringify!($section)),*];
+        const SECTIONS: &[&str] = &[$($path),*];
 
         /// Every setting, in the order of the documentation.
         pub const SETTINGS: &[Setting] = &[
-            $(settings!(@row $tdoc, $tdef, $trule, [], $top),)*
-            $($(settings!(@row $doc, $def, $rule, [$($alias),*], $section.$field),)*)*
+            $(settings!(@row $tdoc, $tdef, $trule, [], stringify!($top), $top),)*
+            $($(settings!(
+                @row $doc, $def, $rule, [$($alias),*],
+                concat!($path, ".", stringify!($field)), $section.$field
+            ),)*)*
         ];
     };
 }

@@ -337,6 +337,29 @@ fn values_out_of_bounds_are_refused() {
 }
 
 #[test]
+fn settings_of_https_are_checked() {
+    all_refused(
+        r#"
+        server:\n  tls:\n    cert: a.pem => gatelodge.yaml:3: server.tls.cert is set without server.tls.key
+        $GATELODGE_SERVER__TLS__KEY=k => server.tls.key is set without server.tls.cert
+        server: {tls: {cert: c, key: k, self_signed: true}} => server.tls.cert is set beside server.tls.self_signed
+        server: {tls: true} => server.tls is true or false, not a section
+        server: {tls: {certs: c}} => server.tls.certs is not a setting | server.tls.cert
+        server.tls.cert: c => server.tls.cert stands on one line | `server.tls:` | `cert:`
+        tls: {cert: c} => tls is not a setting
+        server: {tls: {listen: "8443"}} => server.tls.listen | 127.0.0.1:8080
+        "#,
+    );
+    let folder = Folder::new();
+    folder.write(FILE_NAME, "server:\n  tls: {cert: c.pem, key: /k.pem}\n  max_connections: 9\n");
+    let config = folder.load(&[("GATELODGE_SERVER__TLS__LISTEN", "127.0.0.1:443")]).unwrap();
+    assert_eq!(config.tls.cert, Some(folder.0.join("c.pem")));
+    assert_eq!(config.tls.key.as_deref(), Some(Path::new("/k.pem")));
+    assert_eq!(config.tls.listen, ["127.0.0.1:443".parse().unwrap()]);
+    assert_eq!((config.tls.self_signed, config.server.max_connections), (false, 9));
+}
+
+#[test]
 fn settings_of_the_mail_server_are_checked() {
     all_refused(
         r#"

@@ -68,7 +68,7 @@ impl Source {
     pub(super) fn read(&self, config: &mut Config) -> Result<(), ConfigError> {
         let text = self.text.strip_prefix('\u{feff}').unwrap_or(&self.text);
         if let Some(line) = too_deep(text) {
-            let right = "settings stand at most two levels deep";
+            let right = "settings stand at most three levels deep";
             return Err(self.wrong(line, "is nested too deep", right));
         }
         let documents = MarkedYaml::load_from_str(text).map_err(|e| self.not_yaml(text, &e))?;
@@ -94,28 +94,32 @@ impl Source {
     fn read_sections(&self, config: &mut Config, sections: &Map<'_>) -> Result<(), ConfigError> {
         for (key, node) in sections {
             let (line, name) = (line_of(key), key_of(key));
-            if let Some((section, rest)) = name.split_once('.').filter(|_| find(name).is_some()) {
+            let section = SECTIONS.iter().filter(|section| name.starts_with(*section)).max();
+            if let Some(section) = section.filter(|_| find(name).is_some() && name.contains('.')) {
+                let rest = name.trim_start_matches(section).trim_start_matches('.');
                 let right = format!("write `{section}:` and below it, indented, `{rest}:`");
                 return Err(self.wrong(line, format_args!("{name} stands on one line"), right));
             }
-            match &node.data {
-                _ if !SECTIONS.contains(&name) => {
-                    self.read_setting(config, &Entry { key: name, line, node })?;
-                }
-                YamlData::Value(Scalar::Null) => {}
-                YamlData::Mapping(settings) => {
-                    for (key, node) in settings {
-                        let (line, key) = (line_of(key), format!("{name}.{}", key_of(key)));
-                        self.read_setting(config, &Entry { key: &key, line, node })?;
-                    }
-                }
-                _ => {
-                    let what = format!("{name} is {}, not a section", kind(node));
-                    return Err(self.wrong(line, what, "write its settings below it, indented"));
-                }
-            }
+            self.read_section(config, &Entry { key: name, line, node })?;
         }
         Ok(())
+    }
+
+    /// A section, at the top or in another, or a setting.
+    fn read_section(&self, config: &mut Config, entry: &Entry) -> Result<(), ConfigError> {
+        let Entry { key: name, line, node } = *entry;
+        match &node.data {
+            _ if !SECTIONS.contains(&name) => self.read_setting(config, entry),
+            YamlData::Value(Scalar::Null) => Ok(()),
+            YamlData::Mapping(settings) => settings.iter().try_for_each(|(key, node)| {
+                let (line, key) = (line_of(key), format!("{name}.{}", key_of(key)));
+                self.read_section(config, &Entry { key: &key, line, node })
+            }),
+            _ => {
+                let what = format!("{name} is {}, not a section", kind(node));
+                Err(self.wrong(line, what, "write its settings below it, indented"))
+            }
+        }
     }
 
     fn read_setting(&self, config: &mut Config, entry: &Entry) -> Result<(), ConfigError> {

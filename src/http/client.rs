@@ -46,6 +46,8 @@ pub struct Surroundings {
     pub trusted_proxies: Vec<IpNet>,
     /// Lower-case origins besides our own.
     pub allowed_origins: Vec<String>,
+    /// Our own https has a certificate that nobody vouches for.
+    pub self_signed: bool,
 }
 
 /// What a request says about the program that sends it; decides whether a challenge would open
@@ -78,6 +80,8 @@ pub struct Facts {
     pub origin: Origin,
     /// The client came by https, or a trusted proxy says so.
     pub secure: bool,
+    /// Browsers may be told to come by https only (RFC 6797).
+    pub strict: bool,
     /// The name of the account that asks, for the access log; set by whoever finds out.
     pub user: OnceLock<String>,
     pub browser: Browser,
@@ -109,8 +113,7 @@ impl Facts {
         };
         // A proxy that does not say for whom it asks may ask for anybody.
         let unsaid = trusted && address == peer;
-        let https = request.scheme().as_str() == "https"
-            || (trusted && single(headers, X_FORWARDED_PROTO) == Some("https"))
+        let by_name = (trusted && single(headers, X_FORWARDED_PROTO) == Some("https"))
             || surroundings.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
         let origin = Origin {
             address,
@@ -128,7 +131,10 @@ impl Facts {
             surroundings: Arc::clone(surroundings),
             request_id,
             origin,
-            secure: https,
+            secure: by_name || request.scheme().as_str() == "https",
+            // A rule for the whole host, and other apps of a home lab share its name: so only where
+            // that name is meant to be https, and with a certificate that needs no exception.
+            strict: by_name && !surroundings.self_signed,
             user: OnceLock::new(),
             browser: Browser::of(headers),
             by_password: OnceLock::new(),

@@ -20,7 +20,10 @@ use http_body_util::combinators::BoxBody;
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use poem::{
     Addr, Endpoint,
@@ -28,10 +31,15 @@ use poem::{
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
+    time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
+
+use super::tls::Current;
 
 /// How long requests in flight may take once the server was told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -45,18 +53,46 @@ pub struct Limits {
     pub connections: usize,
     /// A header, or the next request on a kept connection, has to be there within this time.
     pub header_time: Duration,
+    /// A TLS handshake has to be done within this time.
+    pub handshake_time: Duration,
 }
 
 impl Limits {
-    /// So many connections, each with half a minute for a header.
+    /// So many connections, each with half a minute for a header and ten seconds for a handshake.
     pub fn connections(connections: usize) -> Self {
-        Self { connections, header_time: Duration::from_secs(30) }
+        let (header_time, handshake_time) = (Duration::from_secs(30), Duration::from_secs(10));
+        Self { connections, header_time, handshake_time }
+    }
+}
+
+/// Where connections come in.
+pub struct Listener {
+    socket: TcpListener,
+    /// `None`: in the clear.
+    tls: Option<Current>,
+}
+
+impl Listener {
+    /// Speaks HTTP/1.1, or HTTP/2 to clients that know that it does.
+    pub fn plain(socket: TcpListener) -> Self {
+        Self { socket, tls: None }
+    }
+
+    /// Speaks them within TLS, by the certificate that is current when a connection begins.
+    pub fn secure(socket: TcpListener, tls: Current) -> Self {
+        Self { socket, tls: Some(tls) }
+    }
+
+    /// Where it listens, as the beginning of a URL.
+    pub fn url(&self) -> io::Result<String> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Ok(format!("{scheme}://{}", self.socket.local_addr()?))
     }
 }
 
 /// Serves `endpoint` on all listeners until `stop` is done, then lets requests in flight finish.
 pub async fn serve<E>(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     endpoint: E,
     limits: Limits,
     stop: impl Future<Output = ()>,
@@ -68,26 +104,35 @@ pub async fn serve<E>(
     let graceful = Arc::new(GracefulShutdown::new());
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        let (endpoint, places) = (Arc::clone(&endpoint), Arc::clone(&places));
-        accepting.spawn(accept(
-            listener,
-            endpoint,
-            (places, limits.header_time),
-            Arc::clone(&graceful),
-        ));
+        let door = Doorway {
+            endpoint: Arc::clone(&endpoint),
+            limits,
+            local: listener.socket.local_addr().ok(),
+            tls: listener.tls,
+        };
+        let (places, graceful) = (Arc::clone(&places), Arc::clone(&graceful));
+        accepting.spawn(accept(listener.socket, Arc::new(door), places, graceful));
     }
     stop.await;
     // The listeners close here, so that a successor can bind while we finish.
     accepting.shutdown().await;
     if let Some(graceful) = Arc::into_inner(graceful) {
-        let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
+        let _ = timeout(GRACE, graceful.shutdown()).await;
     }
+}
+
+/// What the connections of one listener have in common.
+struct Doorway<E> {
+    endpoint: Arc<E>,
+    limits: Limits,
+    local: Option<SocketAddr>,
+    tls: Option<Current>,
 }
 
 async fn accept<E: Endpoint + 'static>(
     listener: TcpListener,
-    endpoint: Arc<E>,
-    (places, header_time): (Arc<Semaphore>, Duration),
+    door: Arc<Doorway<E>>,
+    places: Arc<Semaphore>,
     graceful: Arc<GracefulShutdown>,
 ) {
     loop {
@@ -95,7 +140,9 @@ async fn accept<E: Endpoint + 'static>(
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, peer)) => {
-                connect(socket, peer, Arc::clone(&endpoint), (place, header_time), &graceful);
+                // Watched from here on: whoever is let in just before the end is waited for.
+                let (door, watcher) = (Arc::clone(&door), graceful.watcher());
+                tokio::spawn(connect(socket, peer, door, place, watcher));
             }
             // Out of descriptors, or a client that left: the others are served on.
             Err(error) if is_passing(&error) => {}
@@ -113,48 +160,64 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-fn connect<E: Endpoint + 'static>(
+async fn connect<E: Endpoint + 'static>(
     socket: TcpStream,
     peer: SocketAddr,
-    endpoint: Arc<E>,
-    (place, header_time): (OwnedSemaphorePermit, Duration),
-    graceful: &GracefulShutdown,
+    door: Arc<Doorway<E>>,
+    _place: OwnedSemaphorePermit,
+    watcher: Watcher,
 ) {
-    let local = socket.local_addr().map_or(Addr::Custom("unknown", "".into()), Addr::from);
-    let (local, remote) = (LocalAddr(local), RemoteAddr(Addr::from(peer)));
     // Small answers should not wait for more of them.
     let _ = socket.set_nodelay(true);
+    let Some(tls) = &door.tls else {
+        return converse(socket, peer, &door, Scheme::HTTP, watcher).await;
+    };
+    let config = Arc::clone(&tls.borrow());
+    let handshake = TlsAcceptor::from(config).accept(socket);
+    // Whoever is slow, or speaks no TLS, is told nothing.
+    if let Ok(Ok(stream)) = timeout(door.limits.handshake_time, handshake).await {
+        converse(stream, peer, &door, Scheme::HTTPS, watcher).await;
+    }
+}
+
+async fn converse<E: Endpoint + 'static>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    door: &Doorway<E>,
+    scheme: Scheme,
+    watcher: Watcher,
+) {
+    let local = door.local.map_or(Addr::Custom("unknown", "".into()), Addr::from);
+    let (local, remote) = (LocalAddr(local), RemoteAddr(Addr::from(peer)));
     let (busy, begun) = (Arc::new(()), Arc::new(AtomicU64::new(0)));
     let at_rest = Arc::strong_count(&busy) + 1;
     let service = {
-        let (busy, begun) = (Arc::clone(&busy), Arc::clone(&begun));
+        let (busy, begun, endpoint) =
+            (Arc::clone(&busy), Arc::clone(&begun), Arc::clone(&door.endpoint));
         service_fn(move |request: Request<Incoming>| {
             begun.fetch_add(1, Ordering::Relaxed);
             let (endpoint, busy) = (Arc::clone(&endpoint), Arc::clone(&busy));
-            let parts = (request, local.clone(), remote.clone(), Scheme::HTTP);
+            let parts = (request, local.clone(), remote.clone(), scheme.clone());
             async move {
                 let response = endpoint.get_response(parts.into()).await;
                 Ok::<_, Infallible>(busy_until_sent(response, busy))
             }
         })
     };
+    let header_time = door.limits.header_time;
     let builder = builder(header_time);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service);
-    let connection = graceful.watch(connection.into_owned());
-    tokio::spawn(async move {
-        let mut connection = std::pin::pin!(connection);
-        let mut seen = 0;
-        // hyper's own time begins with the bytes that tell HTTP/1 from HTTP/2, and ends with the
-        // first request of HTTP/2: a client that is silent before or after must not keep its place.
-        while tokio::time::timeout(header_time, connection.as_mut()).await.is_err() {
-            let now = begun.load(Ordering::Relaxed);
-            if now == seen && Arc::strong_count(&busy) <= at_rest {
-                break;
-            }
-            seen = now;
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(watcher.watch(connection.into_owned()));
+    let mut seen = 0;
+    // hyper's own time begins with the bytes that tell HTTP/1 from HTTP/2, and ends with the
+    // first request of HTTP/2: a client that is silent before or after must not keep its place.
+    while timeout(header_time, connection.as_mut()).await.is_err() {
+        let now = begun.load(Ordering::Relaxed);
+        if now == seen && Arc::strong_count(&busy) <= at_rest {
+            break;
         }
-        drop(place);
-    });
+        seen = now;
+    }
 }
 
 type Frames = BoxBody<Bytes, io::Error>;

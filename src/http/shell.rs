@@ -319,7 +319,7 @@ fn finish(response: &mut Response, facts: &Facts) {
     for (name, value) in ALWAYS {
         headers.entry(name).or_insert(value);
     }
-    if facts.secure {
+    if facts.strict {
         let value = HeaderValue::from_static("max-age=31536000");
         headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(value);
     }

@@ -25,7 +25,9 @@ fn each_setting_is_shown_with_its_value_and_where_that_comes_from() {
     fs::write(home.path().join("mail password"), "Post-horn-5\n").expect("a file");
     let yaml = "server:\n  public_url: https://gate.example.org\nemail:\n  smtp_host: \
                 mail.example.org\n  smtp_from_email: gate@example.org\n  smtp_username: gate\n  \
-                smtp_password_file: mail password\npin:\n  refresh_days: 7\n";
+                smtp_password_file: mail password\npin:\n  refresh_days: 7\nsso:\n  providers:\n    \
+                home:\n      issuer_url: https://id.example.org\n      client_id: gate\n      \
+                client_secret_file: key\n";
     fs::write(home.path().join("gatelodge.yaml"), yaml).expect("a file");
     fs::write(home.path().join("key"), SECRET).expect("a file");
     let environment = [("SECRET_KEY_FILE", "key"), ("GATELODGE_PIN__ACCESS_SECONDS", "90")];
@@ -46,6 +48,13 @@ fn each_setting_is_shown_with_its_value_and_where_that_comes_from() {
     assert!(masked && value.is_string(), "{value}");
     let (_, origin, masked) = row("auth.jwt_secret");
     assert_eq!((origin, masked), (json!("environment SECRET_KEY_FILE, secret file key"), true));
+
+    let secret = "sso.providers.home.client_secret";
+    assert_eq!(row("sso.providers.home.client_id"), shown("gate", "gatelodge.yaml:14"));
+    assert_eq!(row("sso.providers.home.email_claim"), shown("email", "default"));
+    let (value, origin, masked) = row(secret);
+    assert_eq!(origin, "gatelodge.yaml:15, secret file key");
+    assert!(masked && value.is_string(), "{value}");
 
     let out = with(home.path(), &environment, &["config", "show"]).succeeded();
     assert_eq!(out.lines().count(), all.as_array().map_or(0, Vec::len), "a line each");

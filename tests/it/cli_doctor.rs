@@ -78,6 +78,7 @@ fn a_sound_house_is_told_of_in_text_and_json() {
         "disk",
         "clock",
         "passwords",
+        "tls",
         "public_url",
         "proxies",
         "mail",
@@ -143,7 +144,7 @@ fn a_folder_that_is_not_there_or_not_ours_is_told_of() {
     let all = checks(&told);
     let found = of(&all, "folder")["found"].as_str().expect("a text");
     assert!(told.code == 1 && found.contains("cannot be written: Permission denied"), "{all}");
-    assert!(told.err.starts_with("gatelodge: 1 of 10 checks"), "{}", told.err);
+    assert!(told.err.starts_with("gatelodge: 1 of 11 checks"), "{}", told.err);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use gatelodge::http::serve::{Limits, serve};
+use gatelodge::http::serve::{Limits, Listener, serve};
 use poem::endpoint::make_sync;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -340,9 +340,9 @@ fn bodies_that_come_slowly_or_without_an_end_hold_up_nobody() {
 async fn connections_that_stay_silent_or_dribble_a_header_give_back_their_places() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let address = listener.local_addr().expect("an address");
-    let limits = Limits { connections: 4, header_time: Duration::from_millis(200) };
+    let limits = Limits { header_time: Duration::from_millis(200), ..Limits::connections(4) };
     let endpoint = make_sync(|_| "served");
-    tokio::spawn(serve(vec![listener], endpoint, limits, std::future::pending()));
+    tokio::spawn(serve(vec![Listener::plain(listener)], endpoint, limits, std::future::pending()));
     let asked = tokio::task::spawn_blocking(move || {
         // They take all places.
         let silent =
@@ -375,9 +375,9 @@ async fn connections_that_stay_silent_or_dribble_a_header_give_back_their_places
 async fn a_connection_of_http_2_that_only_answers_pings_gives_back_its_place() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let address = listener.local_addr().expect("an address");
-    let limits = Limits { connections: 1, header_time: Duration::from_millis(100) };
+    let limits = Limits { header_time: Duration::from_millis(100), ..Limits::connections(1) };
     let endpoint = make_sync(|_| "served");
-    tokio::spawn(serve(vec![listener], endpoint, limits, std::future::pending()));
+    tokio::spawn(serve(vec![Listener::plain(listener)], endpoint, limits, std::future::pending()));
     for round in 0..2 {
         // The second one is served once the first, which keeps answering pings, is shown out.
         let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");

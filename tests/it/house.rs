@@ -416,7 +416,7 @@ impl Server {
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 if let Some(rest) = line.split("serves on http://").nth(1) {
-                    let address = rest.trim_end_matches(['"', '}']);
+                    let address = rest.split([',', '"']).next().unwrap_or_default();
                     let address = address.parse::<SocketAddr>().expect("an address");
                     ready.send(address).expect("heard");
                 }

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::Finding;
 use crate::{
+    cli::https::host_of,
     config::Server,
     domain::{Settings, smtp, smtp::Patience},
 };
@@ -20,11 +21,7 @@ const fn is_wide(network: &IpNet) -> bool {
 
 /// Whether a URL leads to this machine or to one in the same house.
 fn is_at_home(url: &str) -> bool {
-    let host = url.split("://").nth(1).unwrap_or_default();
-    let host = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
+    let host = host_of(url).unwrap_or_default();
     match host.parse::<IpAddr>() {
         Ok(address) => crate::http::client::is_private(address),
         Err(_) => {
@@ -46,14 +43,14 @@ pub fn public_url(server: &Server) -> Finding {
         Some(url) if url.starts_with("http://") && !is_at_home(url) => Finding::look(
             NAME,
             format!("{url} is not encrypted: passwords can be read on the way"),
-            "put a proxy with https in front and set server.public_url to its address",
+            "serve https (server.tls), or put a proxy that does in front, and set server.public_url",
         ),
         Some(url) => Finding::fine(NAME, url),
     }
 }
 
-/// `server.trusted_proxies`.
-pub fn proxies(server: &Server) -> Finding {
+/// `server.trusted_proxies`; `has_tls`: the server speaks https itself.
+pub fn proxies(server: &Server, has_tls: bool) -> Finding {
     const NAME: &str = "proxies";
     let https = server.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
     if let Some(wide) = server.trusted_proxies.iter().find(|network| is_wide(network)) {
@@ -63,7 +60,7 @@ pub fn proxies(server: &Server) -> Finding {
             "name the addresses of your proxies only, such as 127.0.0.1",
         );
     }
-    if server.trusted_proxies.is_empty() && https {
+    if server.trusted_proxies.is_empty() && https && !has_tls {
         return Finding::look(
             NAME,
             "server.public_url is https and no proxy is named: everybody seems to come from the \
