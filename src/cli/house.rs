@@ -200,6 +200,7 @@ pub fn http_settings(config: &Config) -> HttpSettings {
             signup: config.dialects.signup,
             gpodder: config.dialects.gpodder,
         },
+        docs: config.server.docs,
         log_access: config.log.access,
     }
 }
