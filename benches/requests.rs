@@ -79,7 +79,8 @@ impl House {
         core.user_create(&Caller::operator(), draft).await.expect("an account");
         let (stop, stopped) = watch::channel(false);
         let surroundings = Surroundings::default();
-        let http = HttpSettings { surroundings, dialects: Dialects::default(), log_access };
+        let http =
+            HttpSettings { surroundings, dialects: Dialects::default(), docs: false, log_access };
         let endpoint: Served = Arc::new(http::routes(core.clone(), http, stopped).boxed());
         let kinds = sign_in(&endpoint).await;
         let house = Self { core, endpoint, kinds, _stop: stop, folder };

@@ -45,7 +45,12 @@ impl Lodge {
         let core = Core::open(settings, Clock::real()).await.expect("a house");
         let (stop, stopped) = watch::channel(false);
         let surroundings = Surroundings::default();
-        let http = HttpSettings { surroundings, dialects: Dialects::default(), log_access: false };
+        let http = HttpSettings {
+            surroundings,
+            dialects: Dialects::default(),
+            docs: false,
+            log_access: false,
+        };
         let endpoint = http::routes(core.clone(), http, stopped).boxed();
         Self { endpoint, core, _stop: stop, folder }
     }

@@ -71,6 +71,8 @@ settings! {
     allowed_origins: Vec<String> = "", Rule::Origins;
     /// Connections open at the same time.
     max_connections: usize = "512", Rule::Whole(1, 65_536, "connections");
+    /// Serves a page at `/docs` on which the interfaces can be read and tried.
+    docs: bool = "true", Rule::Flag;
     [tls: Tls at "server.tls"]
     /// The certificate (PEM, with those that vouch for it) for https by this server itself.
     cert: Option<PathBuf> = "", Rule::Path;

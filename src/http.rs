@@ -2,6 +2,7 @@
 
 pub mod client;
 mod credentials;
+mod docs;
 pub mod documents;
 mod gpodder;
 mod lenient;
@@ -87,6 +88,8 @@ impl Default for Dialects {
 pub struct HttpSettings {
     pub surroundings: Surroundings,
     pub dialects: Dialects,
+    /// Swagger UI at `/docs`.
+    pub docs: bool,
     /// One line on stderr for each request.
     pub log_access: bool,
 }
@@ -139,6 +142,7 @@ fn doors(on: Dialects) -> Vec<Door> {
     // A dialect that is switched off keeps its door: what lies behind it is 404 for everybody.
     let mut doors = vec![
         Door { has_pages: true, ..plain("/", native::speak) },
+        Door { has_pages: true, ..plain("/docs", native::speak) },
         open("/openapi", native::speak),
         open("/openapi.json", native::speak),
         open("/health", pair::speak),
@@ -174,7 +178,8 @@ pub fn routes(
     settings: HttpSettings,
     stop: watch::Receiver<bool>,
 ) -> impl Endpoint<Output = Response> + 'static {
-    let operations = operations(&core, settings.dialects, stop);
+    let docs = docs::Docs { on: settings.docs.then_some(settings.dialects) };
+    let operations = (operations(&core, settings.dialects, stop), docs);
     let routes = OpenApiService::new(operations, "", "").into_endpoint();
     let doors = doors(settings.dialects);
     Shell::new(routes, core, settings.surroundings, doors, settings.log_access)

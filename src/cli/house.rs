@@ -201,6 +201,7 @@ pub fn http_settings(config: &Config) -> HttpSettings {
             signup: config.dialects.signup,
             gpodder: config.dialects.gpodder,
         },
+        docs: config.server.docs,
         log_access: config.log.access,
     }
 }

@@ -89,16 +89,13 @@ fn endpoint(name: &str) -> impl Endpoint<Output = Response> + use<> {
     })
 }
 
-/// Caches keep a file as long as it is the same, and ask each time whether it is (RFC 9110,
-/// section 13.1.2): a new version of the program shows at once.
+/// Caches keep a file as long as it is the same, and ask each time whether it is: a new version of
+/// the program shows at once.
 fn answer(name: &str, file: &EmbeddedFile, asked: &HeaderMap) -> Response {
     let tag: String =
         file.metadata.sha256_hash()[..12].iter().map(|b| format!("{b:02x}")).collect();
     let tag = format!("\"{tag}\"");
-    let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let is_known = known.is_some_and(|known| {
-        known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag || one.trim() == "*")
-    });
+    let is_known = is_known(asked, &tag);
     let response = Response::builder()
         .header(header::ETAG, tag)
         .header(header::CACHE_CONTROL, "no-cache")
@@ -109,7 +106,15 @@ fn answer(name: &str, file: &EmbeddedFile, asked: &HeaderMap) -> Response {
     response.content_type(media_type(name)).body(file.data.to_vec())
 }
 
-fn media_type(name: &str) -> &'static str {
+/// Whether a client says that it has what the tag names (RFC 9110, section 13.1.2).
+pub fn is_known(asked: &HeaderMap, tag: &str) -> bool {
+    let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    known.is_some_and(|known| {
+        known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag || one.trim() == "*")
+    })
+}
+
+pub fn media_type(name: &str) -> &'static str {
     match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",

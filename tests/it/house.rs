@@ -154,6 +154,7 @@ impl House {
             http: HttpSettings {
                 surroundings: Surroundings::default(),
                 dialects: Dialects::default(),
+                docs: true,
                 log_access: false,
             },
         };

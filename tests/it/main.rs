@@ -12,6 +12,7 @@ mod cli_terminal;
 mod cli_users;
 mod configuration;
 mod connections;
+mod docs_page;
 mod documents;
 mod gpodder;
 mod gpodder_clients;

@@ -1,0 +1,203 @@
+//! The page at `/docs`: Swagger UI over the documents of the dialects that are switched on. Its files
+//! lie in `web/docs/files`, the large ones compressed, and go out as they lie there.
+
+use std::{borrow::Cow, collections::HashMap, io::Read};
+
+use bytes::Bytes;
+use flate2::read::GzDecoder;
+use poem::{
+    Body, Endpoint, EndpointExt, Response,
+    endpoint::{BoxEndpoint, make_sync},
+    http::{HeaderMap, Method, StatusCode, header},
+};
+use poem_openapi::{
+    OpenApi,
+    registry::{MetaApi, Registry},
+};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use super::{
+    Dialects,
+    pages::{is_known, media_type},
+};
+
+/// As strict as that of the pages, but for images: Swagger UI's style sheet holds its arrows and
+/// locks as `data:`, which load nothing from anywhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      img-src 'self' data:; form-action 'self'; base-uri 'none'; \
+                      frame-ancestors 'none'";
+/// The page names the files by their content, so that they never change.
+const FOREVER: &str = "public, max-age=31536000, immutable";
+const PAGE: &str = "index.html";
+
+#[derive(RustEmbed)]
+#[folder = "web/docs/files"]
+struct Files;
+
+/// The page and what it loads; `None` is no page at all.
+pub struct Docs {
+    pub on: Option<Dialects>,
+}
+
+impl OpenApi for Docs {
+    /// Empty: it stands in no document.
+    fn meta() -> Vec<MetaApi> {
+        Vec::new()
+    }
+
+    fn register(_: &mut Registry) {}
+
+    fn add_routes(self, table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
+        let mut add = |path: String, endpoint: BoxEndpoint<'static>| {
+            table.entry(path).or_default().insert(Method::GET, endpoint);
+        };
+        let Some(on) = self.on else { return };
+        let mut page = offer(&text(&Files::get(PAGE)), on);
+        for name in Files::iter().filter(|name| name != PAGE) {
+            let Some(file) = Files::get(&name) else { continue };
+            let served = Served::of(&name, file);
+            page = page.replace(&format!("{{{}}}", served.name), &served.path[1..]);
+            add(served.path.clone(), served.endpoint().boxed());
+        }
+        add("/docs".to_owned(), self::page(page).boxed());
+        add("/docs/".to_owned(), make_sync(|_| elsewhere()).boxed());
+    }
+}
+
+fn text(file: &Option<EmbeddedFile>) -> String {
+    let bytes = file.as_ref().map(|file| file.data.as_ref()).unwrap_or_default();
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Twelve bytes of its digest tell one content from another.
+fn mark(file: &EmbeddedFile) -> String {
+    file.metadata.sha256_hash()[..12].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The page with the documents to choose from.
+fn offer(page: &str, on: Dialects) -> String {
+    let all = [
+        ("native", on.native),
+        ("pin", on.pin),
+        ("pair", on.pair),
+        ("signup", on.signup),
+        ("gpodder", on.gpodder),
+    ];
+    let open = all.iter().filter(|(_, is_open)| *is_open);
+    let options = open.map(|(name, _)| format!("<option value=\"{name}\">{name}</option>"));
+    page.replace("{documents}", &options.collect::<Vec<_>>().join("\n"))
+}
+
+fn page(text: String) -> impl Endpoint<Output = Response> {
+    make_sync(move |_| {
+        Response::builder()
+            .header(header::CACHE_CONTROL, "no-cache")
+            .header(header::CONTENT_SECURITY_POLICY, POLICY)
+            .content_type(media_type(PAGE))
+            .body(text.clone())
+    })
+}
+
+/// From the spelling with a slash, below which nothing of the page would be found.
+fn elsewhere() -> Response {
+    Response::builder().status(StatusCode::FOUND).header(header::LOCATION, "../docs").finish()
+}
+
+/// A file as it goes out.
+struct Served {
+    /// Without `.gz`.
+    name: String,
+    path: String,
+    mark: String,
+    bytes: Bytes,
+    is_packed: bool,
+}
+
+impl Served {
+    fn of(stored: &str, file: EmbeddedFile) -> Self {
+        let (name, is_packed) = match stored.strip_suffix(".gz") {
+            Some(name) => (name, true),
+            None => (stored, false),
+        };
+        let mark = mark(&file);
+        let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
+        let bytes = match file.data {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => Bytes::from(bytes),
+        };
+        Self {
+            name: name.to_owned(),
+            path: format!("/docs/{stem}.{mark}.{ending}"),
+            mark,
+            bytes,
+            is_packed,
+        }
+    }
+
+    fn endpoint(self) -> impl Endpoint<Output = Response> {
+        make_sync(move |request| self.answer(request.headers()))
+    }
+
+    fn answer(&self, asked: &HeaderMap) -> Response {
+        let is_packed = self.is_packed && takes_gzip(asked);
+        // Two forms of one file are told apart by their tags (RFC 9110, section 8.8.3.3).
+        let tag = format!("\"{}{}\"", self.mark, if is_packed { "-gzip" } else { "" });
+        let mut response = Response::builder()
+            .header(header::ETAG, &tag)
+            .header(header::CACHE_CONTROL, FOREVER)
+            .header(header::VARY, "Accept-Encoding");
+        if is_known(asked, &tag) {
+            return response.status(StatusCode::NOT_MODIFIED).finish();
+        }
+        if is_packed {
+            response = response.header(header::CONTENT_ENCODING, "gzip");
+        }
+        response.content_type(media_type(&self.name)).body(self.body(is_packed))
+    }
+
+    /// Unpacked for the rare client that takes no gzip; what lies in the program can be unpacked.
+    fn body(&self, is_packed: bool) -> Body {
+        if is_packed || !self.is_packed {
+            return Body::from_bytes(self.bytes.clone());
+        }
+        let mut plain = Vec::new();
+        match GzDecoder::new(&self.bytes[..]).read_to_end(&mut plain) {
+            Ok(_) => Body::from_vec(plain),
+            Err(_) => Body::empty(),
+        }
+    }
+}
+
+/// Whether a client says that it takes gzip (RFC 9110, section 12.5.3).
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    let values = || asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
+    let weight = |wanted: &str| {
+        values().flat_map(|value| value.split(',')).find_map(|one| {
+            let (name, rest) = one.split_once(';').unwrap_or((one, ""));
+            let quality = rest.trim().strip_prefix("q=").and_then(|text| text.parse::<f32>().ok());
+            name.trim().eq_ignore_ascii_case(wanted).then_some(quality.unwrap_or(1.0))
+        })
+    };
+    weight("gzip").or_else(|| weight("*")).is_some_and(|quality| quality > 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_goes_to_those_who_take_it() {
+        let asked = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, value.parse().expect("a header"));
+            takes_gzip(&headers)
+        };
+        for yes in ["gzip", "gzip, deflate, br", "br;q=1, GZIP;q=0.5", "*", "deflate, *;q=0.1"] {
+            assert!(asked(yes), "{yes}");
+        }
+        for no in ["", "identity", "br", "gzip;q=0", "gzip;q=0, *", "gzip; q=0.0", "*;q=0"] {
+            assert!(!asked(no), "{no}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+}
