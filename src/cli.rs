@@ -11,16 +11,19 @@ mod key;
 mod mail;
 mod moment;
 mod openapi;
+mod owner;
 mod secrets;
 mod serve;
 mod sso;
+mod systemd;
 mod user;
+mod version;
 mod words;
 
 use std::{
     fmt,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -30,9 +33,10 @@ use crate::{config::Config, domain::error::Error};
 
 /// One login for everything in your home lab.
 #[derive(Parser)]
-#[command(name = "gatelodge", version, about, max_term_width = 100)]
+#[command(name = "gatelodge", version = version::text(), about, max_term_width = 100)]
 struct Arguments {
-    /// The configuration file; without it, gatelodge.yaml in the working folder, if there is one.
+    /// The configuration file; without it, gatelodge.yaml in the working folder, if there is one,
+    /// and for a program in /usr else /etc/gatelodge/gatelodge.yaml.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -65,6 +69,13 @@ enum Command {
     Sso(sso::SsoCommand),
     /// Print the OpenAPI documents.
     Openapi(openapi::OpenapiCommand),
+}
+
+impl Command {
+    /// Whether it does the same whoever runs it, or has a service manager to choose the user.
+    const fn is_for_root(&self) -> bool {
+        matches!(self, Self::Serve | Self::Config(_) | Self::Openapi(_))
+    }
 }
 
 /// Why a command did not do what it was asked to: `No` for a refusal, `Trouble` for what is
@@ -132,6 +143,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         return openapi::run(&command);
     }
     let loaded = load(arguments.config);
+    if let (Ok(config), false) = (&loaded, command.is_for_root()) {
+        owner::become_owner(&config.data_dir)?;
+    }
     let runtime = house::runtime().map_err(trouble)?;
     runtime.block_on(async {
         match command {
@@ -163,5 +177,14 @@ fn load(file: Option<PathBuf>) -> Result<Config, Failure> {
             Err(_) => {}
         }
     }
+    let file = file.or_else(|| installed(&folder));
     crate::config::load(file.as_deref(), &folder, &environment).map_err(trouble)
+}
+
+/// The file of a packaged program, which has no working folder of its own.
+fn installed(folder: &Path) -> Option<PathBuf> {
+    const FILE: &str = "/etc/gatelodge/gatelodge.yaml";
+    let is_installed = std::env::current_exe().is_ok_and(|path| path.starts_with("/usr"));
+    let has_own = folder.join(crate::config::FILE_NAME).exists();
+    (is_installed && !has_own && Path::new(FILE).exists()).then(|| FILE.into())
 }

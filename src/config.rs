@@ -10,6 +10,7 @@ mod files;
 mod node;
 mod providers;
 mod rule;
+mod template;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -19,6 +20,8 @@ mod yaml;
 pub use error::ConfigError;
 pub use providers::Provider;
 pub use rule::Rule;
+pub use template::template;
+pub use yaml::FILE_NAME;
 
 use ipnet::IpNet;
 use std::collections::BTreeMap;

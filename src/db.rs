@@ -169,6 +169,11 @@ impl From<r2d2::Error> for DbError {
 /// process ends, however it ends.
 pub struct ServeLock(#[allow(dead_code, reason = "the open file is the lock")] fs::File);
 
+/// The version of SQLite in this program.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 impl Db {
     /// Opens (and makes, mode 0600, in a folder of mode 0700 when that is ours to make) the
     /// database in `folder`. Does no work that grows with its size.

@@ -1,5 +1,8 @@
 //! The log: one line on stderr for each request, each event and each trouble. Nothing in it comes
-//! from a query, a body or a header; whatever a client chose is quoted and escaped.
+//! from a query, a body or a header; whatever a client chose is quoted and escaped. Where stderr is
+//! the journal of systemd, a line goes there with its fields.
+
+mod journal;
 
 use std::{
     fmt::{self, Display},
@@ -9,6 +12,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
+use self::journal::Journal;
 use crate::domain::Clock;
 
 /// How a line is written: `log.format`.
@@ -44,10 +48,12 @@ impl Level {
 }
 
 static SHAPE: OnceLock<(Format, Level)> = OnceLock::new();
+static JOURNAL: OnceLock<Option<Journal>> = OnceLock::new();
 
 /// Decides how the log of this process looks; the first call counts.
 pub fn shape(format: Format, level: Level) {
     let _ = SHAPE.set((format, level));
+    JOURNAL.get_or_init(Journal::of_stderr);
 }
 
 /// One value of a line.
@@ -64,7 +70,7 @@ pub enum Field<'a> {
 pub fn entry(level: Level, kind: &str, fields: &[(&str, Field<'_>)]) {
     let (format, wanted) = SHAPE.get().copied().unwrap_or_default();
     if level <= wanted {
-        put(&written(format, level, kind, fields, &now()));
+        put(format, level, kind, fields);
     }
 }
 
@@ -81,17 +87,32 @@ pub fn note(what: &str) {
 
 /// A sentence for the person at the terminal, whatever the level.
 pub fn say(sentence: &str) {
-    match SHAPE.get().copied().unwrap_or_default() {
-        (Format::Text, _) => put(sentence),
-        (format, _) => {
-            let fields = [("what", Field::Text(sentence))];
-            put(&written(format, Level::Info, "say", &fields, &now()));
+    match (SHAPE.get().copied().unwrap_or_default().0, journal()) {
+        (Format::Text, None) => print(sentence),
+        (Format::Text, Some(journal)) => {
+            if !journal.take(Level::Info, "say", &[], sentence) {
+                print(sentence);
+            }
         }
+        (format, _) => put(format, Level::Info, "say", &[("what", Field::Text(sentence))]),
+    }
+}
+
+fn journal() -> Option<&'static Journal> {
+    JOURNAL.get().and_then(Option::as_ref)
+}
+
+fn put(format: Format, level: Level, kind: &str, fields: &[(&str, Field<'_>)]) {
+    let line = written(format, level, kind, fields, &now());
+    // The journal has a time of its own.
+    let bare = line.split_once(' ').filter(|_| format == Format::Text).map_or(&*line, |it| it.1);
+    if !journal().is_some_and(|journal| journal.take(level, kind, fields, bare)) {
+        print(&line);
     }
 }
 
 /// A closed stderr ends no request.
-fn put(line: &str) {
+fn print(line: &str) {
     let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 

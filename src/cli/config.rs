@@ -7,7 +7,7 @@ use super::{
     Failure, say,
     words::{plain, say_json},
 };
-use crate::config::{Config, Shown};
+use crate::config::{Config, Shown, template};
 
 /// What [`Config::shown`] says where there is no value.
 const NOT_SET: &str = "(not set)";
@@ -18,6 +18,8 @@ pub enum ConfigCommand {
     Check,
     /// Show each setting with its value and where that comes from; secrets are masked.
     Show(ShowConfig),
+    /// Print a file to begin with: every setting with its default, none of them set.
+    Template,
 }
 
 #[derive(Args)]
@@ -32,6 +34,7 @@ pub fn run(loaded: Result<Config, Failure>, command: &ConfigCommand) -> Result<(
     match command {
         ConfigCommand::Check => check(loaded),
         ConfigCommand::Show(command) => show(&loaded?, command),
+        ConfigCommand::Template => say(&template()),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Failure, house, https, trouble};
+use super::{Failure, house, https, systemd, trouble, version};
 use crate::{
     config::Config,
     db::Db,
@@ -69,9 +69,12 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         tokio::spawn(core.clone().probe_upgrades(probe, log::note))
     });
     greet(&config, &core, &listeners).await?;
+    systemd::ready();
+    let watchdog = tokio::spawn(systemd::watch(core.clone()));
     let certificate = tokio::spawn(https::follow(https, hangups));
     let told = async {
         told_to_stop().await;
+        systemd::stopping();
         say("stopping: requests in flight finish");
         let _ = stop.send(true);
     };
@@ -82,6 +85,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     upkeep.abort();
     journal.abort();
     certificate.abort();
+    watchdog.abort();
     // A letter that is still being handed over then is marked, and the next process tries again.
     let _ = timeout(LETTER_TIME, &mut mail).await;
     mail.abort();
@@ -151,7 +155,7 @@ fn log_event(event: &EventLine<'_>) {
 /// Says where it serves, from what, and what to do first.
 async fn greet(config: &Config, core: &Core, listeners: &[Listener]) -> Result<(), Failure> {
     let addresses: Vec<String> = listeners.iter().filter_map(|it| it.url().ok()).collect();
-    say(&format!("gatelodge {} serves on {}", env!("CARGO_PKG_VERSION"), addresses.join(", ")));
+    say(&format!("gatelodge {} serves on {}", version::text(), addresses.join(", ")));
     say(&format!("database {}", config.data_dir.join(crate::db::FILE_NAME).display()));
     if let Some(token) = core.setup_token_make().await? {
         say("no account yet: make the first one, which will be the admin,");

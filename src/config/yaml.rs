@@ -11,7 +11,8 @@ use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-pub(super) const FILE_NAME: &str = "gatelodge.yaml";
+/// The file in the working folder.
+pub const FILE_NAME: &str = "gatelodge.yaml";
 const FILE_MAX: u64 = 1 << 20;
 
 pub(super) type Map<'a> = AnnotatedMapping<'a, MarkedYaml<'a>>;

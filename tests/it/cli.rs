@@ -9,7 +9,7 @@ use super::{
     program::{folder, generated, obeying, program, ran, run, run_with_input},
 };
 
-const VERSION: &str = concat!("gatelodge ", env!("CARGO_PKG_VERSION"), "\n");
+const VERSION: &str = concat!("gatelodge ", env!("CARGO_PKG_VERSION"));
 
 fn listed(folder: &Path) -> Vec<Value> {
     let out = run(folder, &["user", "list", "--json"]).succeeded();
@@ -240,7 +240,11 @@ fn the_configuration_file_is_named_before_or_after_the_command() {
 #[test]
 fn the_version_and_the_help_are_printed() {
     let home = folder();
-    assert_eq!(run(home.path(), &["--version"]).succeeded(), VERSION);
+    let version = run(home.path(), &["--version"]).succeeded();
+    let rest = version.strip_prefix(VERSION).unwrap_or_else(|| panic!("{version}"));
+    let (arch, sqlite) = (std::env::consts::ARCH, rusqlite::version());
+    let target = format!(", {arch}-linux-gnu, SQLite {sqlite})\n");
+    assert!(rest.starts_with(" (commit ") && rest.ends_with(&target), "{version}");
     let help = run(home.path(), &["--help"]).succeeded();
     for word in ["serve", "user", "openapi", "--config"] {
         assert!(help.contains(word), "{help}");

@@ -62,6 +62,7 @@ mod places;
 mod podcasts;
 mod program;
 mod seeds;
+mod service;
 mod shell;
 mod signing_in;
 mod signing_pins;

@@ -1,0 +1,33 @@
+//! Commands that root runs beside a server of another user.
+
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
+
+use super::{Failure, trouble};
+
+/// Goes on as the owner of the data, if root looks after somebody else's: files that root makes there,
+/// the server could not open.
+pub fn become_owner(folder: &Path) -> Result<(), Failure> {
+    let Ok(data) = fs::metadata(folder) else { return Ok(()) };
+    // SAFETY: asks for a number and cannot fail.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    if !is_root || data.uid() == 0 {
+        return Ok(());
+    }
+    drop_to(data.uid(), data.gid()).map_err(|error| {
+        trouble(format!("becoming user {}, who owns {}: {error}", data.uid(), folder.display()))
+    })
+}
+
+/// Group before user: whoever is not root any more may not change groups.
+fn drop_to(user: u32, group: u32) -> io::Result<()> {
+    let done = |code: libc::c_int| match code {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: one group, at an address that is good for the call; no other thread runs yet.
+    done(unsafe { libc::setgroups(1, &raw const group) })?;
+    // SAFETY: plain numbers.
+    done(unsafe { libc::setgid(group) })?;
+    // SAFETY: plain numbers.
+    done(unsafe { libc::setuid(user) })
+}

@@ -1,0 +1,71 @@
+//! As a service: what the manager is told, and whose files they are.
+
+use std::{
+    fs,
+    os::unix::{
+        fs::{MetadataExt, chown},
+        net::UnixDatagram,
+    },
+    process::Command,
+    time::Duration,
+};
+
+use super::{
+    house::Server,
+    program::{folder, run},
+};
+
+#[test]
+fn the_service_manager_hears_of_start_health_and_stop() {
+    let home = folder();
+    let path = home.path().join("notify");
+    let manager = UnixDatagram::bind(&path).expect("a socket");
+    manager.set_read_timeout(Some(Duration::from_secs(20))).expect("a bound");
+    let socket = path.to_str().expect("text");
+    let environment = [("NOTIFY_SOCKET", socket), ("WATCHDOG_USEC", "200000")];
+    let server = Server::start(home.path(), &environment);
+    let hear = |wanted: &str| {
+        let mut bytes = [0; 512];
+        loop {
+            let length = manager.recv(&mut bytes).expect("a word");
+            let said = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            if said.lines().any(|line| line == wanted) {
+                return;
+            }
+            assert!(said.starts_with("WATCHDOG=1") || wanted == "WATCHDOG=1", "{said}");
+        }
+    };
+    hear("READY=1");
+    hear("WATCHDOG=1");
+    hear("WATCHDOG=1");
+    let pid = server.pid().to_string();
+    Command::new("kill").arg(pid).status().expect("kill");
+    hear("STOPPING=1");
+}
+
+#[test]
+fn root_looks_after_a_house_as_its_owner() {
+    const OWNER: u32 = 54321;
+    let home = folder();
+    if chown(home.path(), Some(OWNER), Some(OWNER)).is_err() {
+        println!("NOT CHECKED: only root can give folders away");
+        return;
+    }
+    run(home.path(), &["user", "add", "ann", "--generate"]).succeeded();
+    run(home.path(), &["doctor", "--json"]);
+    let owners: Vec<_> = fs::read_dir(home.path())
+        .expect("a folder")
+        .map(|one| one.expect("a file").metadata().expect("data"))
+        .map(|data| (data.uid(), data.gid()))
+        .collect();
+    assert!(!owners.is_empty() && owners.iter().all(|it| *it == (OWNER, OWNER)), "{owners:?}");
+}
+
+#[test]
+fn a_template_is_a_configuration_that_sets_nothing() {
+    let home = folder();
+    let template = run(home.path(), &["config", "template"]).succeeded();
+    fs::write(home.path().join("gatelodge.yaml"), template).expect("written");
+    let told = run(home.path(), &["config", "check"]).succeeded();
+    assert!(told.starts_with("The configuration is right: 0 settings from the file"), "{told}");
+}
