@@ -27,7 +27,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{config::Config, domain::error::Error};
 
@@ -118,6 +118,12 @@ fn say(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// The command line, for man pages and completions. Its version is that of the release alone: pages of
+/// one release do not differ from machine to machine.
+pub fn command() -> clap::Command {
+    Arguments::command().version(env!("CARGO_PKG_VERSION"))
 }
 
 /// Runs the command line of this process: exit code 0 done, 1 no, 2 trouble.
