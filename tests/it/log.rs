@@ -129,14 +129,22 @@ fn fail2ban_finds_failed_sign_ins_and_nothing_else() {
         assert_eq!(server.json("POST", LOGIN, "", &good).status, 200);
         lines(&server, "login_failure", 3);
         let (_, log) = server.terminate();
-        let file = home.path().join("log");
-        fs::write(&file, &log).expect("a file");
-        let file = file.to_str().expect("text");
-        let output = Command::new("fail2ban-regex").args(["-o", "ip", file, FILTER]).output();
-        let output = output.expect("fail2ban-regex");
-        let said = String::from_utf8_lossy(&output.stdout);
-        let found: Vec<&str> = said.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-        let wanted = ["203.0.113.7", "203.0.113.8", "2001:db8::7"];
-        assert_eq!(found, wanted, "{format}: {log}\n{said}");
+        // As fail2ban writes an entry of the journal: its time, the machine, the program, the line.
+        let entry = |line: &str| match line.split_once(' ') {
+            Some((time, rest)) if format == "text" => format!("{time} gate gatelodge[7]: {rest}\n"),
+            _ => format!("2026-11-21T07:30:00Z gate gatelodge[7]: {line}\n"),
+        };
+        let journal: String = log.lines().map(entry).collect();
+        for log in [log, journal] {
+            let file = home.path().join("log");
+            fs::write(&file, &log).expect("a file");
+            let file = file.to_str().expect("text");
+            let output = Command::new("fail2ban-regex").args(["-o", "ip", file, FILTER]).output();
+            let output = output.expect("fail2ban-regex");
+            let said = String::from_utf8_lossy(&output.stdout);
+            let found: Vec<&str> = said.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+            let wanted = ["203.0.113.7", "203.0.113.8", "2001:db8::7"];
+            assert_eq!(found, wanted, "{format}: {log}\n{said}");
+        }
     }
 }
