@@ -81,6 +81,20 @@ impl Default for Dialects {
     }
 }
 
+impl Dialects {
+    /// Those that are open, by their names.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            ("native", self.native),
+            ("pin", self.pin),
+            ("pair", self.pair),
+            ("signup", self.signup),
+            ("gpodder", self.gpodder),
+        ];
+        all.into_iter().filter(|(_, open)| *open).map(|(name, _)| name)
+    }
+}
+
 /// What the doors need besides the house.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {

@@ -78,7 +78,7 @@ pub async fn arrive(
 }
 
 /// Whoever is signed in to the pages in this browser.
-async fn by_pages(headers: &HeaderMap, facts: &Facts) -> Result<Option<Caller>, Error> {
+pub async fn by_pages(headers: &HeaderMap, facts: &Facts) -> Result<Option<Caller>, Error> {
     let cookie = cookies(headers, pages_cookie(facts.secure)).into_iter().next();
     let Some(cookie) = cookie else { return Ok(None) };
     let credential = Some(Credential::Cookie(PAGES, Secret::new(cookie)));

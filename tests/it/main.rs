@@ -74,3 +74,4 @@ mod sso_links;
 mod sso_real;
 mod sso_roles;
 mod storage;
+mod web_files;

@@ -1,5 +1,6 @@
 //! Coming in and going out.
 
+use poem::http::HeaderMap;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -14,8 +15,10 @@ use super::{
 use crate::{
     domain::{
         Core,
+        caller::Caller,
         error::{Error, Field, Reason},
         passwords::PasswordRule,
+        people::PadPerson,
         secret::Secret,
         sessions::Carrier,
         sign_in::{Proof, SignIn, SignedIn},
@@ -25,6 +28,7 @@ use crate::{
     http::{
         Dialects,
         client::{cookie_line, pages_cookie},
+        sso::by_pages,
         visitor::Visitor,
     },
 };
@@ -128,11 +132,18 @@ struct RegisterAnswer {
 #[derive(Object)]
 struct Options {
     setup_required: bool,
+    /// Whether the first account needs the set-up token from here.
+    setup_token_required: bool,
     registration_mode: Mode,
     /// Providers elsewhere by which one can sign in here.
     providers: Vec<Provider>,
     /// The people who have a PIN; empty outside the house.
     people: Vec<Person>,
+    /// The dialects whose doors are open.
+    dialects: Vec<String>,
+    /// Whose session the cookie of the pages carries; `null` for everybody else.
+    #[oai(nullable)]
+    user: Option<User>,
 }
 
 /// A provider elsewhere; `login_url` is where a browser goes.
@@ -159,6 +170,12 @@ struct Person {
     id: Uuid,
     username: String,
     display_name: String,
+}
+
+impl From<PadPerson> for Person {
+    fn from(person: PadPerson) -> Self {
+        Self { id: person.id.uuid(), username: person.username, display_name: person.display_name }
+    }
 }
 
 /// A sign-in of the pages.
@@ -263,20 +280,24 @@ impl AuthApi {
     ///
     /// Public. People with a PIN are listed inside the house only.
     #[oai(path = "/auth/options", method = "get", operation_id = "auth_options")]
-    async fn options(&self, visitor: Visitor) -> Result<Json<Options>, NativeError> {
-        let people =
-            self.core.pad_people(&visitor.origin(DIALECT)).await?.into_iter().map(|person| {
-                Person {
-                    id: person.id.uuid(),
-                    username: person.username,
-                    display_name: person.display_name,
-                }
-            });
+    async fn options(
+        &self,
+        visitor: Visitor,
+        headers: &HeaderMap,
+    ) -> Result<Json<Options>, NativeError> {
+        let origin = visitor.origin(DIALECT);
+        let setup_required = self.core.setup_required().await?;
+        let caller = by_pages(headers, &visitor.0).await?;
+        let user =
+            caller.as_ref().map(Caller::account).transpose()?.map(|account| (&**account).into());
         Ok(Json(Options {
-            setup_required: self.core.setup_required().await?,
+            setup_required,
+            setup_token_required: setup_required && !origin.at_home,
             registration_mode: self.core.settings().registration.into(),
             providers: self.providers(),
-            people: people.collect(),
+            people: self.core.pad_people(&origin).await?.into_iter().map(Person::from).collect(),
+            dialects: self.on.names().map(str::to_owned).collect(),
+            user,
         }))
     }
 

@@ -1,0 +1,78 @@
+// Every text in English. The other catalogues have the same keys; a test holds them to it.
+export default {
+  // Everywhere
+  again: "Try again",
+  cancel: "Cancel",
+  close: "Close",
+  copied: "Copied",
+  copy: "Copy",
+  copy_by_hand: "Press Ctrl+C to copy",
+  dismiss: "Dismiss",
+  done: "Done",
+  just_now: "just now",
+  loading: "One moment …",
+  never: "never",
+  nothing: "Nothing here yet",
+  optional: "(optional)",
+  remove: "Remove",
+  save: "Save",
+  saved: "Saved",
+  sign_out: "Sign out",
+  to_home: "To the first page",
+  "connection.back": "The server is back.",
+  "connection.lost": "The server does not answer. Trying again …",
+  "nav.account": "My account",
+  "nav.admin": "House",
+  "nav.home": "Home",
+  "nav.main": "Pages",
+  "nav.skip": "To the content",
+  "pager.back": "Back",
+  "pager.label": "Pages of the list",
+  "pager.on": "Next",
+  "pager.page": "page {page} of {last}",
+  "pager.total.one": "{n} entry",
+  "pager.total.other": "{n} entries",
+  "switch.language": "Language",
+  "switch.theme": "Colours",
+  "theme.auto": "Automatic",
+  "theme.dark": "Dark",
+  "theme.light": "Light",
+  "password.hint": "At least 8 characters, not a common one.",
+  "password.show": "Show the password",
+
+  // Where no page is
+  "not_found.title": "There is no such page",
+  "not_found.text": "The address may be misspelled, or the page has moved.",
+  "forbidden.title": "This page is for others",
+  "forbidden.text": "Your role does not let you see it. Ask an admin if you need it.",
+  "unreachable.title": "The server does not answer",
+  "unreachable.text": "This page goes on by itself as soon as it does.",
+
+  // What can go wrong
+  "problem.internal": "Something broke. The server's log says more.",
+  "problem.unreachable": "The server does not answer; nothing was sent. Try again in a moment.",
+  "problem.unauthorized": "Sign in first.",
+  "problem.reason.missing": "{label} is required.",
+
+  // Admin
+  "admin.events": "Events",
+  "admin.invitations": "Invitations",
+  "admin.log": "Live log",
+  "admin.outbox": "Outbox",
+  "admin.people": "People",
+  "admin.roles": "Roles",
+  "admin.system": "System",
+
+  // My account
+  "account.keys": "API keys",
+  "account.links": "Linked sign-ins",
+  "account.profile": "Profile",
+  "account.security": "Password and PIN",
+  "account.sessions": "Sessions",
+
+  // Signing in
+  password: "Password",
+  "sign_in.forgot": "Forgot your password?",
+  "sign_in.name": "Name or e-mail",
+  "sign_in.title": "Sign in",
+};
