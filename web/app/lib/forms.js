@@ -96,15 +96,15 @@ export function FormOf({ form, children, ...rest }) {
 }
 
 /** A label, an input and the place for what is wrong with it.
- * @param {any} given `form`, `name`, `label`, `hint`, and attributes of the input */
-export function Field({ form, name, label, hint, optional = false, children, ...rest }) {
+ * @param {any} given `form`, `name`, `label`, `hint`, `value` at the begin, and attributes of the input */
+export function Field({ form, name, label, hint, value, optional = false, children, ...rest }) {
   const id = useId();
   const wrong = form.wrong.value[name];
   const described = [wrong && `${id}-wrong`, hint && `${id}-hint`].filter(Boolean).join(" ");
   const more = { id, name, required: !optional, "aria-invalid": wrong ? "true" : undefined, "aria-describedby": described || undefined };
   return html`<div class="field">
     <label for=${id}>${label}${optional && html` <span class="quiet">${t("optional")}</span>`}</label>
-    ${children ? children(more) : html`<input type="text" ...${more} ...${rest} />`}
+    ${children ? children(more) : html`<input type="text" defaultValue=${value} ...${more} ...${rest} />`}
     <p class="wrong" id="${id}-wrong" role=${wrong ? "alert" : undefined}>${wrong}</p>
     ${hint && html`<p class="quiet hint" id="${id}-hint">${hint}</p>`}
   </div>`;
@@ -130,10 +130,12 @@ function Eye() {
 
 /** A choice among few: `options` are `[value, text]`.
  * @param {any} given */
-export function Select({ form, options, value, ...rest }) {
-  return html`<${Field} form=${form} optional=${true} ...${rest}>
-    ${(/** @type {any} */ more) => html`<select ...${more} value=${value} onChange=${rest.onChange}>
-      ${options.map((/** @type {[string, string]} */ [name, text]) => html`<option value=${name} selected=${name === value}>${text}</option>`)}
+export function Select({ form, options, value, onChange, ...rest }) {
+  // Given as it begins, like other fields: drawing it again leaves what was chosen.
+  const begin = useMemo(() => value, []);
+  return html`<${Field} form=${form} ...${rest}>
+    ${(/** @type {any} */ more) => html`<select ...${more} onChange=${onChange}>
+      ${options.map((/** @type {[string, string]} */ [name, text]) => html`<option key=${name} value=${name} defaultSelected=${name === begin}>${text}</option>`)}
     </select>`}
   <//>`;
 }
