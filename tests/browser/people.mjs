@@ -395,7 +395,7 @@ export default {
     await until(async () => !await page.getByText("Firefox on Android").count(), "it goes");
     other.expects(/status of 401/);
     await other.page.getByRole("link", { name: "My account" }).click();
-    await other.page.getByRole("link", { name: "Sessions" }).click();
+    await other.page.getByRole("link", { name: "Sessions", exact: true }).click();
     await other.heading("Sign in");
     await other.page.getByText("Your session has ended.").waitFor();
     await other.look("sign-in-ended");

@@ -42,7 +42,7 @@ export default function Keys() {
             }} aria-label=${t("keys.revoke_ask", { name: one.name })}>${t("keys.revoke")}<//>
           </span>
         </li>`)}</ul>
-        <${Pager} list=${list} go=${(/** @type {number} */ to) => ask({ page: to })} />`
+        ${list.total > list.page_size && html`<${Pager} list=${list} go=${(/** @type {number} */ to) => ask({ page: to })} />`}`
       : html`<p class="empty quiet">${t("keys.none")}</p>`}<//>
     <//>
     <${Dialog} open=${asked !== null} onClose=${() => setAsked(null)} title=${t(asked === "new" ? "keys.make" : "keys.edit")}>
