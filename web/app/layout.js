@@ -2,7 +2,7 @@
 import { html, useEffect, useRef } from "./lib/html.js";
 import { lost, returns } from "./lib/connection.js";
 import { keep } from "./lib/place.js";
-import { Link, path } from "./lib/router.js";
+import { Link, focusHeading, path } from "./lib/router.js";
 import { calledName, may, signOut, user } from "./lib/session.js";
 import { Toasts } from "./lib/toast.js";
 import { Act, Questions } from "./lib/ui.js";
@@ -117,5 +117,5 @@ export function Layout({ children, moving }) {
 /** @param {MouseEvent} event */
 function skip(event) {
   event.preventDefault();
-  /** @type {HTMLElement | null} */ (document.querySelector("main h1"))?.focus();
+  focusHeading();
 }

@@ -2,7 +2,7 @@
 import { get, patch, post, remove } from "../../lib/api.js";
 import { Field, FormOf, Select, Submit, useForm } from "../../lib/forms.js";
 import { html, useState } from "../../lib/html.js";
-import { Title, ask, query } from "../../lib/router.js";
+import { Title, ask, focusHeading, query } from "../../lib/router.js";
 import { user } from "../../lib/session.js";
 import { toast } from "../../lib/toast.js";
 import { Act, Badge, Card, Copy, Dialog, Loaded, Pager, confirm, useLoad } from "../../lib/ui.js";
@@ -38,6 +38,7 @@ export default function Keys() {
             <button type="button" onClick=${() => setAsked(one)} aria-label=${t("keys.edit_of", { name: one.name })}>${t("keys.edit")}</button>
             <${Act} class="danger-line" act=${() => revoke(one)} done=${() => {
               toast(t("keys.revoked"));
+              focusHeading();
               keys.reload();
             }} aria-label=${t("keys.revoke_ask", { name: one.name })}>${t("keys.revoke")}<//>
           </span>
