@@ -4,6 +4,7 @@ pub mod client;
 mod credentials;
 mod docs;
 pub mod documents;
+mod files;
 mod gpodder;
 mod lenient;
 mod native;
@@ -80,6 +81,20 @@ pub struct Dialects {
 impl Default for Dialects {
     fn default() -> Self {
         Self { native: true, pin: true, pair: true, signup: true, gpodder: true }
+    }
+}
+
+impl Dialects {
+    /// Those that are open, by their names.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            ("native", self.native),
+            ("pin", self.pin),
+            ("pair", self.pair),
+            ("signup", self.signup),
+            ("gpodder", self.gpodder),
+        ];
+        all.into_iter().filter(|(_, open)| *open).map(|(name, _)| name)
     }
 }
 

@@ -18,7 +18,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::{
     Dialects,
-    pages::{is_known, media_type},
+    files::{is_known, media_type, takes_gzip},
 };
 
 /// As strict as that of the pages, but for images: Swagger UI's style sheet holds its arrows and
@@ -165,39 +165,5 @@ impl Served {
             Ok(_) => Body::from_vec(plain),
             Err(_) => Body::empty(),
         }
-    }
-}
-
-/// Whether a client says that it takes gzip (RFC 9110, section 12.5.3).
-fn takes_gzip(asked: &HeaderMap) -> bool {
-    let values = || asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
-    let weight = |wanted: &str| {
-        values().flat_map(|value| value.split(',')).find_map(|one| {
-            let (name, rest) = one.split_once(';').unwrap_or((one, ""));
-            let quality = rest.trim().strip_prefix("q=").and_then(|text| text.parse::<f32>().ok());
-            name.trim().eq_ignore_ascii_case(wanted).then_some(quality.unwrap_or(1.0))
-        })
-    };
-    weight("gzip").or_else(|| weight("*")).is_some_and(|quality| quality > 0.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gzip_goes_to_those_who_take_it() {
-        let asked = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT_ENCODING, value.parse().expect("a header"));
-            takes_gzip(&headers)
-        };
-        for yes in ["gzip", "gzip, deflate, br", "br;q=1, GZIP;q=0.5", "*", "deflate, *;q=0.1"] {
-            assert!(asked(yes), "{yes}");
-        }
-        for no in ["", "identity", "br", "gzip;q=0", "gzip;q=0, *", "gzip; q=0.0", "*;q=0"] {
-            assert!(!asked(no), "{no}");
-        }
-        assert!(!takes_gzip(&HeaderMap::new()));
     }
 }

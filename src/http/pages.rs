@@ -1,8 +1,8 @@
-//! The pages that letters lead to: static files in the program, a few paths, and a page that says
+//! The pages: one shell for every address of theirs, the files that it loads, and a page that says
 //! that there is none. They change nothing by themselves; what somebody decides on them goes to
 //! native.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Response,
@@ -14,35 +14,62 @@ use poem_openapi::{
     OpenApi,
     registry::{MetaApi, Registry},
 };
-use rust_embed::{EmbeddedFile, RustEmbed};
 use serde_json::json;
+
+use super::files::{is_known, media_type, takes_gzip};
 
 /// Own scripts, styles and images, and nothing else from nowhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The first page, which `/` is for a browser.
-const HOME: &str = "home.html";
-
-/// Each page and its file.
-const PAGES: [(&str, &str); 6] = [
-    ("/sign-in", HOME),
-    ("/verify", "verify.html"),
-    ("/activate", "verify.html"),
-    ("/reset", "reset.html"),
-    ("/invite", "register.html"),
-    ("/register", "register.html"),
+/// Every address that is a page, as `web/app/routes.js` knows them too.
+const PAGES: [&str; 22] = [
+    "/setup",
+    "/sign-in",
+    "/register",
+    "/verify",
+    "/activate",
+    "/reset",
+    "/invite",
+    "/account",
+    "/account/security",
+    "/account/keys",
+    "/account/sessions",
+    "/account/links",
+    "/admin",
+    "/admin/people",
+    "/admin/people/:id",
+    "/admin/roles",
+    "/admin/roles/:name",
+    "/admin/invitations",
+    "/admin/events",
+    "/admin/log",
+    "/admin/outbox",
+    "/admin/system",
 ];
-/// Where what the pages load lies.
+/// Where what the pages load lies, below a folder named after all of it.
 const ASSETS: &str = "/assets";
+/// Deeper addresses are nobody's page; their way to the root is not worth its length.
+const DEEPEST: usize = 8;
 
-#[derive(RustEmbed)]
-#[folder = "web/pages"]
-struct Files;
+/// One file of `web`, as it is and as gzip.
+struct File {
+    name: &'static str,
+    plain: &'static [u8],
+    packed: &'static [u8],
+}
+
+include!(concat!(env!("OUT_DIR"), "/pages.rs"));
+
+impl File {
+    fn of(name: &str) -> Option<&'static Self> {
+        FILES.iter().find(|file| file.name == name)
+    }
+}
 
 /// The paths that the pages have, for doors without a bucket.
 pub fn prefixes() -> impl Iterator<Item = &'static str> {
-    PAGES.iter().map(|(path, _)| *path).chain([ASSETS])
+    PAGES.into_iter().filter(|path| !path[1..].contains('/')).chain([ASSETS])
 }
 
 /// The pages and what they load, beside the operations of the dialects.
@@ -60,68 +87,73 @@ impl OpenApi for Pages {
     fn register(_: &mut Registry) {}
 
     fn add_routes(self, table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
-        let mut add = |path: String, file: &str| {
-            let endpoint = endpoint(file).boxed();
+        let mut add = |path: String, endpoint: BoxEndpoint<'static>| {
             table.entry(path).or_default().insert(Method::GET, endpoint);
         };
+        add("/".to_owned(), root(self.open).boxed());
         if !self.open {
-            table.entry("/".to_owned()).or_default().insert(Method::GET, root(None).boxed());
             return;
         }
-        for (path, file) in PAGES {
-            add(path.to_owned(), file);
+        for path in PAGES {
+            add(path.to_owned(), page().boxed());
         }
-        for name in Files::iter().filter(|name| name.starts_with("assets/")) {
-            add(format!("/{name}"), &name);
+        for file in FILES.iter().filter(|file| !file.name.ends_with(".html")) {
+            add(format!("{ASSETS}/{BUILD}/{}", file.name), asset(file).boxed());
         }
-        table
-            .entry("/".to_owned())
-            .or_default()
-            .insert(Method::GET, root(Files::get(HOME)).boxed());
     }
 }
 
-fn endpoint(name: &str) -> impl Endpoint<Output = Response> + use<> {
-    let (name, file) = (name.to_owned(), Files::get(name));
-    make_sync(move |request| match &file {
-        Some(file) => answer(&name, file, request.headers()),
-        None => StatusCode::NOT_FOUND.into(),
-    })
+fn page() -> impl Endpoint<Output = Response> {
+    make_sync(|request| shell(request.original_uri().path(), request.headers()))
 }
 
-/// Caches keep a file as long as it is the same, and ask each time whether it is: a new version of
-/// the program shows at once.
-fn answer(name: &str, file: &EmbeddedFile, asked: &HeaderMap) -> Response {
-    let tag: String =
-        file.metadata.sha256_hash()[..12].iter().map(|b| format!("{b:02x}")).collect();
-    let tag = format!("\"{tag}\"");
-    let is_known = is_known(asked, &tag);
+/// The shell leads to files by their folder's name: it is asked for each time, they are not.
+fn shell(path: &str, asked: &HeaderMap) -> Response {
+    let Some(file) = File::of("app/shell.html") else { return StatusCode::NOT_FOUND.into() };
+    let tag = format!("\"{BUILD}-{}\"", depth(path));
     let response = Response::builder()
-        .header(header::ETAG, tag)
+        .header(header::ETAG, &tag)
         .header(header::CACHE_CONTROL, "no-cache")
         .header(header::CONTENT_SECURITY_POLICY, POLICY);
-    if is_known {
+    if is_known(asked, &tag) {
         return response.status(StatusCode::NOT_MODIFIED).finish();
     }
-    response.content_type(media_type(name)).body(file.data.to_vec())
+    response.content_type(media_type(file.name)).body(filled(file, path))
 }
 
-/// Whether a client says that it has what the tag names (RFC 9110, section 13.1.2).
-pub fn is_known(asked: &HeaderMap, tag: &str) -> bool {
-    let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    known.is_some_and(|known| {
-        known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag || one.trim() == "*")
+/// A file under its lasting address; a changed one has another address (RFC 8246).
+fn asset(file: &'static File) -> impl Endpoint<Output = Response> {
+    make_sync(move |request| {
+        let tag = format!("\"{BUILD}\"");
+        let response = Response::builder()
+            .header(header::ETAG, &tag)
+            .header(header::CACHE_CONTROL, "public, max-age=31536000, immutable")
+            .header(header::VARY, "Accept-Encoding");
+        if is_known(request.headers(), &tag) {
+            return response.status(StatusCode::NOT_MODIFIED).finish();
+        }
+        let response = response.content_type(media_type(file.name));
+        if takes_gzip(request.headers()) {
+            return response.header(header::CONTENT_ENCODING, "gzip").body(file.packed);
+        }
+        response.body(file.plain)
     })
 }
 
-pub fn media_type(name: &str) -> &'static str {
-    match name.rsplit('.').next() {
-        Some("html") => "text/html; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        _ => "application/octet-stream",
-    }
+/// How many folders down a page seems to be for a browser, whatever a proxy has taken away.
+fn depth(path: &str) -> usize {
+    path.matches('/').count().saturating_sub(1)
+}
+
+/// The HTML with the way to its files, relative: a proxy may have put the house below a path.
+fn filled(file: &File, path: &str) -> Vec<u8> {
+    let way: Cow<'_, str> = match depth(path) {
+        0 => "".into(),
+        depth if depth <= DEEPEST => "../".repeat(depth).into(),
+        _ => "/".into(),
+    };
+    let text = String::from_utf8_lossy(file.plain);
+    text.replace("{assets}", &format!("{way}{}/{BUILD}", &ASSETS[1..])).into_bytes()
 }
 
 /// Whether somebody looks for a page: a browser names the type, programs do not.
@@ -133,17 +165,17 @@ pub fn wants_page(headers: &HeaderMap) -> bool {
 }
 
 /// What lies at the root: the first page for a browser, and what a program wants to know.
-fn root(file: Option<EmbeddedFile>) -> impl Endpoint<Output = Response> {
+fn root(has_pages: bool) -> impl Endpoint<Output = Response> {
     make_sync(move |request| {
-        let page = file.as_ref().filter(|_| wants_page(request.headers()));
-        let mut response = match page {
-            Some(file) => answer(HOME, file, request.headers()),
-            None => Json(json!({
+        let mut response = if has_pages && wants_page(request.headers()) {
+            shell("/", request.headers())
+        } else {
+            Json(json!({
                 "message": "Gatelodge",
                 "version": env!("CARGO_PKG_VERSION"),
                 "documents": "/openapi.json",
             }))
-            .into_response(),
+            .into_response()
         };
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
         response
@@ -151,8 +183,8 @@ fn root(file: Option<EmbeddedFile>) -> impl Endpoint<Output = Response> {
 }
 
 /// The page that says that there is none.
-pub fn not_found() -> Response {
-    let text = Files::get("not-found.html").map(|file| file.data.to_vec()).unwrap_or_default();
+pub fn not_found(path: &str) -> Response {
+    let text = File::of("app/not-found.html").map(|file| filled(file, path)).unwrap_or_default();
     Response::builder()
         .status(StatusCode::NOT_FOUND)
         .content_type(media_type("not-found.html"))

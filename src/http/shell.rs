@@ -173,6 +173,7 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         // The operation takes the request along; who asks may have to be known after it.
         let asked = door.stranger.map(|ask| (ask, credentials(request.headers())));
         let wants_page = door.has_pages && pages::wants_page(request.headers());
+        let page = wants_page.then(|| request.uri().path().to_owned());
         let response = self.inner.get_response(request).await;
         if !is_unrouted(&response) {
             if let Some(farewell) = door.farewell.filter(|_| response.status() == StatusCode::OK) {
@@ -186,8 +187,8 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         {
             return (door.speak)(error.into());
         }
-        if wants_page && response.status() != StatusCode::METHOD_NOT_ALLOWED {
-            return pages::not_found();
+        if let Some(path) = page.filter(|_| response.status() != StatusCode::METHOD_NOT_ALLOWED) {
+            return pages::not_found(&path);
         }
         (door.speak)(match response.status() {
             StatusCode::METHOD_NOT_ALLOWED => Trouble::Method,

@@ -1,4 +1,5 @@
-//! The pages that letters lead to: what they send, and that looking at them changes nothing.
+//! The pages as the server sends them, and that looking at those that letters lead to changes
+//! nothing.
 
 use gatelodge::domain::sign_up::RegistrationMode;
 use serde_json::{Value, json};
@@ -8,12 +9,37 @@ use super::{
     native_register::{letter, token_in},
 };
 
-const PAGES: [&str; 7] =
-    ["/", "/sign-in", "/verify", "/activate", "/reset", "/invite", "/register"];
+const PAGES: [&str; 11] = [
+    "/",
+    "/setup",
+    "/sign-in",
+    "/verify",
+    "/activate",
+    "/reset",
+    "/invite",
+    "/register",
+    "/account",
+    "/admin/people",
+    "/admin/roles/reader",
+];
 const BROWSER: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
 async fn seen(house: &House, path: &str) -> Answer {
     house.get(path).header("accept", BROWSER).send().await
+}
+
+/// The files that a page names, as addresses from the root.
+fn named(path: &str, html: &str) -> Vec<String> {
+    let up = "../".repeat(path.matches('/').count() - 1);
+    let named = html.split('"').filter(|part| part.contains("assets/"));
+    let from_root = named.map(|part| part.strip_prefix(&up).expect("the way up to the root"));
+    from_root.map(|part| format!("/{part}")).collect()
+}
+
+/// One of the files that the first page names.
+async fn style_sheet(house: &House) -> String {
+    let named = named("/", &seen(house, "/").await.text());
+    named.into_iter().find(|name| name.ends_with("/style.css")).expect("a style sheet")
 }
 
 async fn info(house: &House, token: &str) -> Answer {
@@ -40,7 +66,7 @@ async fn status_of(house: &House, name: &str) -> Value {
 async fn the_root_is_a_page_for_browsers_and_json_for_programs() {
     let house = House::new().await;
     let page = seen(&house, "/").await;
-    assert!(page.text().contains("Sign in") && page.header("vary") == "Accept");
+    assert!(page.text().contains("<div id=\"app\">") && page.header("vary") == "Accept");
     for accept in ["", "*/*", "application/json"] {
         let answer = house.get("/").header("accept", accept).send().await;
         assert_eq!((answer.status, &answer.json()["message"]), (200, &json!("Gatelodge")));
@@ -67,48 +93,28 @@ async fn pages_come_with_a_policy_that_lets_nothing_else_in() {
             assert!(!html.contains(forbidden), "{path} holds {forbidden}");
         }
         let scripts: Vec<_> = html.split("<script").skip(1).collect();
-        assert_eq!(scripts.len(), 1, "{path}");
-        assert!(scripts[0].contains("src=\"assets/") && scripts[0].contains("></script>"));
+        assert_eq!(scripts.len(), 2, "{path}");
+        for script in scripts {
+            assert!(script.contains("src=\"") && script.contains("\"></script>"), "{path}");
+        }
     }
 }
 
 #[tokio::test]
 async fn every_file_that_a_page_names_is_there() {
     let house = House::lived_in().await;
-    let mut wanted = vec!["assets/page.js".to_owned()];
-    for path in PAGES {
-        let html = seen(&house, path).await.text();
-        let named = html.split(['"']).filter(|part| part.starts_with("assets/"));
-        wanted.extend(named.map(str::to_owned));
-    }
-    for name in &wanted {
-        let file = house.get(&format!("/{name}")).send().await;
-        assert_eq!(file.status, 200, "{name}");
-        let kind = match name.rsplit('.').next().expect("an end") {
-            "js" => "text/javascript; charset=utf-8",
-            "css" => "text/css; charset=utf-8",
-            _ => "image/svg+xml",
-        };
-        assert_eq!(file.header("content-type"), kind, "{name}");
-    }
-    assert!(wanted.len() > 12);
-}
-
-#[tokio::test]
-async fn every_field_has_a_label_and_a_place_for_what_is_wrong() {
-    let house = House::lived_in().await;
-    for path in PAGES {
-        let html = seen(&house, path).await.text();
-        let inputs = html.split("<input").skip(1).map(|rest| rest.split('>').next().expect("end"));
-        for input in inputs.filter(|one| one.contains(" name=")) {
-            let value = |name: &str| {
-                let rest = input.split(&format!(" {name}=\"")).nth(1).expect(name);
-                rest.split('"').next().expect("a value").to_owned()
+    for path in PAGES.into_iter().chain(["/nowhere", "/a/b/c"]) {
+        let named = named(path, &seen(&house, path).await.text());
+        assert!(named.len() > 3, "{path} names {named:?}");
+        for name in &named {
+            let file = house.get(name).send().await;
+            assert_eq!(file.status, 200, "{path}: {name}");
+            let kind = match name.rsplit('.').next().expect("an end") {
+                "js" => "text/javascript; charset=utf-8",
+                "css" => "text/css; charset=utf-8",
+                _ => "image/svg+xml",
             };
-            assert!(html.contains(&format!("<label for=\"{}\"", value("id"))), "{path}: {input}");
-            for described in value("aria-describedby").split(' ') {
-                assert!(html.contains(&format!("id=\"{described}\"")), "{path}: {described}");
-            }
+            assert_eq!(file.header("content-type"), kind, "{name}");
         }
     }
 }
@@ -116,11 +122,13 @@ async fn every_field_has_a_label_and_a_place_for_what_is_wrong() {
 #[tokio::test]
 async fn what_was_loaded_before_is_not_sent_again() {
     let house = House::lived_in().await;
-    for path in ["/verify", "/assets/style.css"] {
+    let asset = style_sheet(&house).await;
+    for (path, keep) in [("/verify", "no-cache"), (&*asset, "public, max-age=31536000, immutable")]
+    {
         let first = house.get(path).send().await;
         let tag = first.header("etag");
         assert!(tag.starts_with('"') && tag.len() > 16, "{tag}");
-        assert_eq!(first.header("cache-control"), "no-cache");
+        assert_eq!(first.header("cache-control"), keep);
         for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}")] {
             let again = house.get(path).header("if-none-match", &known).send().await;
             assert_eq!((again.status, again.body.len()), (304, 0));
@@ -129,6 +137,27 @@ async fn what_was_loaded_before_is_not_sent_again() {
         let other = house.get(path).header("if-none-match", "\"x\"").send().await;
         assert_eq!(other.status, 200);
         assert_eq!(house.ask(poem::http::Method::HEAD, path).send().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn files_are_sent_compressed_to_those_who_take_it() {
+    let house = House::lived_in().await;
+    let asset = style_sheet(&house).await;
+    let plain = house.get(&asset).send().await;
+    assert_eq!(
+        (plain.header("content-encoding"), plain.header("vary")),
+        ("".to_owned(), "Accept-Encoding".to_owned())
+    );
+    for takes in ["gzip", "br, GZIP;q=0.5", "deflate, gzip, br, zstd"] {
+        let packed = house.get(&asset).header("accept-encoding", takes).send().await;
+        assert_eq!(packed.header("content-encoding"), "gzip", "{takes}");
+        assert_eq!(packed.header("vary"), "Accept-Encoding");
+        assert!(packed.body.starts_with(&[0x1f, 0x8b]) && packed.body.len() * 2 < plain.body.len());
+    }
+    for takes in ["", "br", "gzip;q=0", "identity"] {
+        let answer = house.get(&asset).header("accept-encoding", takes).send().await;
+        assert_eq!(answer.body, plain.body, "{takes}");
     }
 }
 
@@ -201,7 +230,14 @@ async fn a_link_that_is_unknown_used_or_old_tells_nothing() {
 #[tokio::test]
 async fn an_unknown_page_is_a_page_for_a_browser_and_json_for_a_program() {
     let house = House::lived_in().await;
-    for path in ["/nowhere", "/verify/", "/assets/none.css", "/assets/../verify.html", "/a/b/c"] {
+    for path in [
+        "/nowhere",
+        "/verify/",
+        "/assets/none.css",
+        "/assets/../app/shell.html",
+        "/a/b/c",
+        "/admin/x",
+    ] {
         let page = seen(&house, path).await;
         assert_eq!(page.status, 404, "{path}");
         assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{path}");
@@ -223,11 +259,12 @@ async fn pages_are_outside_the_bucket_and_gone_with_native() {
     })
     .await;
     let [_, pages @ ..] = PAGES;
-    for path in pages.into_iter().chain(["/assets/style.css"]).cycle().take(40) {
+    let asset = style_sheet(&house).await;
+    for path in pages.into_iter().chain([&*asset]).cycle().take(40) {
         assert_eq!(seen(&house, path).await.status, 200);
     }
     let house = House::lived_in_with(|plan| plan.http.dialects.native = false).await;
-    for path in pages.into_iter().chain(["/assets/style.css"]) {
+    for path in pages.into_iter().chain([&*asset]) {
         assert_eq!(seen(&house, path).await.status, 404);
     }
     assert_eq!(seen(&house, "/").await.json()["message"], "Gatelodge");

@@ -2,13 +2,11 @@
 
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{
     Tag,
     ask::{DIALECT, Moment, Signed, Strict},
     error::NativeError,
-    setup::Mode,
     shapes::{Created, Message, Tokens, User, UserOnly},
 };
 use crate::{
@@ -20,10 +18,8 @@ use crate::{
         sessions::Carrier,
         sign_in::{Proof, SignIn, SignedIn},
         sign_up::{Registered, Registration},
-        sso::ProviderSettings,
     },
     http::{
-        Dialects,
         client::{cookie_line, pages_cookie},
         visitor::Visitor,
     },
@@ -31,8 +27,6 @@ use crate::{
 
 pub struct AuthApi {
     pub core: Core,
-    /// Providers are offered only where the doors to them are open.
-    pub on: Dialects,
 }
 
 /// A name or e-mail and its password.
@@ -122,43 +116,6 @@ struct RegisterAnswer {
     token: Option<String>,
     #[oai(skip_serializing_if_is_none)]
     expires_at: Option<Moment>,
-}
-
-/// What a sign-in page needs to know.
-#[derive(Object)]
-struct Options {
-    setup_required: bool,
-    registration_mode: Mode,
-    /// Providers elsewhere by which one can sign in here.
-    providers: Vec<Provider>,
-    /// The people who have a PIN; empty outside the house.
-    people: Vec<Person>,
-}
-
-/// A provider elsewhere; `login_url` is where a browser goes.
-#[derive(Object)]
-struct Provider {
-    name: String,
-    display_name: String,
-    login_url: String,
-}
-
-impl From<&ProviderSettings> for Provider {
-    fn from(provider: &ProviderSettings) -> Self {
-        Self {
-            name: provider.name.clone(),
-            display_name: provider.display_name.clone(),
-            login_url: provider.login_path(),
-        }
-    }
-}
-
-/// Somebody on the login pad.
-#[derive(Object)]
-struct Person {
-    id: Uuid,
-    username: String,
-    display_name: String,
 }
 
 /// A sign-in of the pages.
@@ -257,27 +214,6 @@ impl AuthApi {
         self.core.sign_out(&caller.0).await?;
         let cookie = set_cookie(visitor.secure(), "", 0);
         Ok(SignedOutAnswer::SignedOut(Message::new("signed out"), cookie))
-    }
-
-    /// What a sign-in page needs
-    ///
-    /// Public. People with a PIN are listed inside the house only.
-    #[oai(path = "/auth/options", method = "get", operation_id = "auth_options")]
-    async fn options(&self, visitor: Visitor) -> Result<Json<Options>, NativeError> {
-        let people =
-            self.core.pad_people(&visitor.origin(DIALECT)).await?.into_iter().map(|person| {
-                Person {
-                    id: person.id.uuid(),
-                    username: person.username,
-                    display_name: person.display_name,
-                }
-            });
-        Ok(Json(Options {
-            setup_required: self.core.setup_required().await?,
-            registration_mode: self.core.settings().registration.into(),
-            providers: self.providers(),
-            people: people.collect(),
-        }))
     }
 
     /// Exchange a refresh token
@@ -393,16 +329,6 @@ impl AuthApi {
         let rule = PasswordRule::NATIVE;
         self.core.password_reset(&token, new, rule, &visitor.origin(DIALECT)).await?;
         Ok(Message::new("the password is changed; sign in with it"))
-    }
-}
-
-impl AuthApi {
-    fn providers(&self) -> Vec<Provider> {
-        let is_open = |provider: &&ProviderSettings| match provider.is_google() {
-            true => self.on.signup,
-            false => self.on.gpodder,
-        };
-        self.core.sso_providers().iter().filter(is_open).map(Provider::from).collect()
     }
 }
 

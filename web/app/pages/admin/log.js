@@ -1,0 +1,7 @@
+import { html } from "../../lib/html.js";
+import { Title } from "../../lib/router.js";
+import { t } from "../../lib/words.js";
+
+export default function Log() {
+  return html`<${Title}>${t("admin.log")}<//>`;
+}
