@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 /// Name or `Type.name`, sentence, example as JSON, format; empty: none.
 #[rustfmt::skip]
-const FIELDS: [(&str, &str, &str, &str); 194] = [
+const FIELDS: [(&str, &str, &str, &str); 195] = [
     ("accessToken", "What the cookie of the same name holds.", r#""eyJhbGciOiJIUzI1NiJ9.eyJ1aWQiOiJhbm4ifQ.c2lnbmF0dXJl""#, ""),
     ("access_token", "Send it as `Authorization: Bearer …`.", r#""eyJhbGciOiJIUzI1NiJ9.eyJ1aWQiOiJhbm4ifQ.c2lnbmF0dXJl""#, ""),
     ("account", "The account that it concerns.", r#""0b0a8a5e-6a4f-4c7b-9d3e-0d5c5b1f2a10""#, ""),
@@ -196,6 +196,7 @@ const FIELDS: [(&str, &str, &str, &str); 194] = [
     ("UpdatesAnswer.add", "Podcasts that were added.", "", ""),
     ("EmailRequest.email", "Any text; an address that no account has reads the same.", r#""ann@example.org""#, ""),
     ("GpodderAddress.email", "Any text; an address that no account has reads the same.", r#""ann@example.org""#, ""),
+    ("GpodderRegistration.email", "Needed where the registration mode is `invite`.", r#""ann@example.org""#, ""),
     ("EmailLogin.email", "The e-mail address of the account.", r#""ann@example.org""#, ""),
     ("User.role", "The name of its role.", r#""admin""#, ""),
     ("Problem.status", "Always `error`.", r#""error""#, ""),
