@@ -219,7 +219,7 @@ const BOUNDS: [(&str, &str, &str); 43] = [
     ("UserEdit.email", "maxLength", "254"),
     ("InitializeRequest.email", "maxLength", "254"),
     ("EmailChange.email", "maxLength", "254"),
-    ("MailTest.email", "maxLength", "254"),
+    ("MailTestRequest.email", "maxLength", "254"),
     ("InvitationRequest.email", "maxLength", "254"),
     ("RegisterRequest.password", "minLength", "8"),
     ("RegisterRequest.password", "maxLength", "1024"),
