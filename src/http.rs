@@ -1,5 +1,6 @@
 //! The doors. Each dialect owns its folder and its paths; what is the same for all stands here.
 
+mod allow;
 pub mod client;
 mod credentials;
 mod docs;
@@ -27,6 +28,7 @@ use poem_openapi::{ApiResponse, OpenApi, OpenApiService, param::Path, payload::B
 use tokio::sync::watch;
 
 use self::{
+    allow::{Allowed, Listed},
     client::{Browser, Facts, Surroundings},
     native::NativeError,
     shell::Shell,
@@ -194,10 +196,12 @@ pub fn routes(
     stop: watch::Receiver<bool>,
 ) -> impl Endpoint<Output = Response> + 'static {
     let docs = docs::Docs { on: settings.docs.then_some(settings.dialects) };
+    let allowed = Allowed::default();
     let operations = (operations(&core, settings.dialects, stop), docs);
+    let operations = Listed(operations, allowed.clone());
     let routes = OpenApiService::new(operations, "", "").into_endpoint();
     let doors = doors(settings.dialects);
-    Shell::new(routes, core, settings.surroundings, doors, settings.log_access)
+    Shell::new((routes, allowed), core, settings.surroundings, doors, settings.log_access)
 }
 
 /// The operations of all dialects whose doors are open. The health check always is.

@@ -1,6 +1,10 @@
 //! The OpenAPI documents: made from the operations, committed in `openapi/`, served as committed.
 //! A test holds the three together.
 
+mod examples;
+mod shared;
+mod words;
+
 use std::{collections::HashMap, marker::PhantomData};
 
 use poem::{endpoint::BoxEndpoint, http::Method};
@@ -28,7 +32,7 @@ pub const DOCUMENTS: [(&str, &str); 5] = [
 pub fn generate(dialect: &str) -> Option<serde_json::Result<String>> {
     match dialect {
         "native" => Some(document::<native::Apis>(
-            "Gatelodge native",
+            NATIVE,
             "Sign-in for everything in a home lab. Sign in at `/api/v1/auth/login`, or send an \
              API key. Every error is `{\"error\":KIND,\"message\":TEXT}`; lists are pages with a \
              `Link` header.",
@@ -58,16 +62,31 @@ pub fn generate(dialect: &str) -> Option<serde_json::Result<String>> {
 }
 
 fn document<A: OpenApi>(title: &str, description: &str) -> serde_json::Result<String> {
+    let is_strict = title == NATIVE;
     let service = OpenApiService::new(Paper::<A>(PhantomData), title, env!("CARGO_PKG_VERSION"))
         .description(description)
-        .license(LicenseObject::new("MIT OR Apache-2.0"))
+        .license(LicenseObject::new("MIT OR Apache-2.0").url(LICENCE))
         .server(ServerObject::new("/"));
     let mut value: Value = serde_json::from_str(&service.spec())?;
     normalise(&mut value);
     name_endings(&mut value);
-    share_errors(&mut value);
+    tell_security(&mut value);
+    tell_streams(&mut value);
+    if is_strict {
+        tell_strictness(&mut value);
+    }
+    words::explain(&mut value);
+    shared::share(&mut value);
+    examples::give(&mut value);
     Ok(format!("{}\n", serde_json::to_string_pretty(&value)?))
 }
+
+/// The title of native's.
+const NATIVE: &str = "Gatelodge native";
+/// Whichever of the two one takes, this is one.
+const LICENCE: &str = "https://opensource.org/license/mit";
+/// Operations that look at a session if there is one and are good without.
+const OPTIONAL: [(&str, &str); 1] = [("/api/2/auth/{username}/logout.json", "session")];
 
 /// Operations on paper: documents need their types alone, and no house to call them in.
 struct Paper<A>(PhantomData<A>);
@@ -86,12 +105,23 @@ impl<A: OpenApi> OpenApi for Paper<A> {
 
 /// `charset` has no meaning for JSON (RFC 8259, section 11) and makes generated clients stumble.
 /// A choice between a list and an object is not an object, which the framework says of every one.
+/// What it says beside a reference belongs beside it, and what counts is never negative.
 fn normalise(value: &mut Value) {
     match value {
         Value::Object(map) => {
             let choices = map.get("anyOf").and_then(Value::as_array);
             if choices.is_some_and(|all| all.iter().any(|one| one["type"] == "array")) {
                 map.shift_remove("type");
+            }
+            let beside = map.get_mut("allOf").and_then(Value::as_array_mut);
+            let said = beside
+                .filter(|all| all.len() == 2)
+                .and_then(|all| all[1].get("description").cloned().inspect(|_| all.truncate(1)));
+            if let Some(said) = said {
+                map.insert("description".to_owned(), said);
+            }
+            if map.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint")) {
+                map.entry("minimum").or_insert(json!(0));
             }
             let renamed = map.shift_remove("application/json; charset=utf-8");
             if let Some(content) = renamed {
@@ -136,22 +166,56 @@ fn name_ending(parameters: &mut Vec<Value>) {
     parameters.append(&mut formats);
 }
 
-/// Every operation can fail in the same ways: each way is told once, as a shared component.
-fn share_errors(document: &mut Value) {
-    let mut shared = Map::new();
+/// All operations of a document.
+fn operations(document: &mut Value) -> impl Iterator<Item = &mut Map<String, Value>> {
     let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     let operations = paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut);
-    for responses in operations.filter_map(|operation| operation["responses"].as_object_mut()) {
-        for (status, response) in
-            responses.iter_mut().filter(|(status, _)| status.as_str() >= "400")
-        {
-            let name = format!("Error{status}");
-            if shared.entry(name.clone()).or_insert_with(|| response.clone()) == response {
-                *response = json!({ "$ref": format!("#/components/responses/{name}") });
-            }
+    operations.filter_map(Value::as_object_mut)
+}
+
+/// An operation without credentials says so, which tools else take for forgotten.
+fn tell_security(document: &mut Value) {
+    for operation in operations(document) {
+        operation.entry("security").or_insert_with(|| json!([]));
+    }
+    for (path, scheme) in OPTIONAL {
+        if let Some(item) = document["paths"].get_mut(path) {
+            item["post"]["security"] = json!([{ scheme: [] }, {}]);
         }
     }
-    if !shared.is_empty() {
-        document["components"]["responses"] = Value::Object(shared);
+}
+
+/// Native takes no field that it does not know, and `null` for one that may be left out.
+fn tell_strictness(document: &mut Value) {
+    for name in words::asked(document) {
+        let Some(schema) = document["components"]["schemas"][&name].as_object_mut() else {
+            continue;
+        };
+        let required = schema.get("required").cloned().unwrap_or_default();
+        let is_required =
+            |key: &str| required.as_array().is_some_and(|all| all.iter().any(|n| n == key));
+        let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
+            continue;
+        };
+        for (key, field) in fields {
+            if field.get("type").is_some() && !is_required(key) {
+                field["nullable"] = json!(true);
+            }
+        }
+        schema.insert("additionalProperties".to_owned(), json!(false));
+    }
+}
+
+/// An event of a stream is a text; what stands in it is told in words.
+fn tell_streams(document: &mut Value) {
+    for operation in operations(document) {
+        let answer = operation.get_mut("responses").and_then(|all| all.get_mut("200"));
+        let content = answer.and_then(|answer| answer.get_mut("content"));
+        let stream = content.and_then(|content| content.get_mut("text/event-stream"));
+        let Some(stream) = stream else { continue };
+        let held =
+            stream["schema"]["items"]["$ref"].as_str().and_then(|name| name.rsplit('/').next());
+        let says = format!("The `data` of each event is a JSON text: {}.", held.unwrap_or("Event"));
+        stream["schema"] = json!({ "type": "string", "description": says });
     }
 }

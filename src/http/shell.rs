@@ -25,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Door,
+    allow::Allowed,
     client::{Facts, Surroundings, may_change_state},
     pages,
     voice::{Speak, Trouble},
@@ -47,6 +48,7 @@ const BODIES_KIB: usize = 32 * 1024;
 /// The outermost endpoint.
 pub struct Shell<E> {
     inner: E,
+    allowed: Allowed,
     core: Core,
     surroundings: Arc<Surroundings>,
     bodies: Arc<Semaphore>,
@@ -62,7 +64,7 @@ struct Read {
 
 impl<E: Endpoint<Output = Response>> Shell<E> {
     pub fn new(
-        inner: E,
+        (inner, allowed): (E, Allowed),
         core: Core,
         surroundings: Surroundings,
         mut doors: Vec<Door>,
@@ -71,6 +73,7 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         doors.sort_by_key(|door| Reverse(door.prefix.len()));
         Self {
             inner,
+            allowed,
             core,
             surroundings: Arc::new(surroundings),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
@@ -166,7 +169,12 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         log::entry(Level::Info, "request", &fields);
     }
 
-    async fn answer(&self, mut request: Request, door: &Door, facts: &Facts) -> Response {
+    async fn answer(
+        &self,
+        mut request: Request,
+        (door, path): (&Door, &str),
+        facts: &Facts,
+    ) -> Response {
         if let Err(trouble) = self.admit(&mut request, door).await {
             return (door.speak)(trouble);
         }
@@ -190,10 +198,14 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         if let Some(path) = page.filter(|_| response.status() != StatusCode::METHOD_NOT_ALLOWED) {
             return pages::not_found(&path);
         }
-        (door.speak)(match response.status() {
-            StatusCode::METHOD_NOT_ALLOWED => Trouble::Method,
-            _ => Trouble::Deed(Error::NotFound(crate::domain::error::Noun::Page)),
-        })
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            let mut response = (door.speak)(Trouble::Method);
+            if let Some(methods) = self.allowed.of(path) {
+                response.headers_mut().insert(header::ALLOW, methods);
+            }
+            return response;
+        }
+        (door.speak)(Trouble::Deed(Error::NotFound(crate::domain::error::Noun::Page)))
     }
 }
 
@@ -207,7 +219,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
         request.extensions_mut().insert(Arc::clone(&facts));
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let door = self.door(&path);
-        let mut response = guarded(self.answer(request, door, &facts), door.speak, &path).await;
+        let answer = self.answer(request, (door, &path), &facts);
+        let mut response = guarded(answer, door.speak, &path).await;
         (door.challenge)(facts.browser, &mut response);
         finish(&mut response, &facts);
         let response = counted(response, |bytes, status| {

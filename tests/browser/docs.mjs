@@ -8,10 +8,10 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
 
-const [program, pictures] = process.argv.slice(2);
+const [program, pictures] = process.argv.slice(2).map((path) => resolve(path));
 const PASSWORD = "Walnut-tree-7";
 const DIALECTS = ["native", "pin", "pair", "signup", "gpodder"];
 

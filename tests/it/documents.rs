@@ -1,6 +1,9 @@
 //! The OpenAPI documents: as generated, as committed, as printed and as served are one text.
 
+use std::collections::BTreeSet;
+
 use gatelodge::http::documents;
+use serde_json::Value;
 
 use super::house::{House, gatelodge};
 
@@ -48,4 +51,69 @@ fn the_command_line_prints_the_same_document() {
     }
     let unknown = printed(&["openapi", "--dialect", "nobody"]);
     assert!(!unknown.status.success() && unknown.stdout.is_empty());
+}
+
+fn parsed() -> Vec<(&'static str, Value)> {
+    let parse = |text| serde_json::from_str(text).expect("JSON");
+    documents::DOCUMENTS.into_iter().map(|(dialect, text)| (dialect, parse(text))).collect()
+}
+
+/// Every operation of a document, with a name for messages.
+fn operations<'a>(dialect: &str, document: &'a Value) -> Vec<(String, &'a Value)> {
+    let paths = document["paths"].as_object().expect("paths");
+    let named = paths.iter().flat_map(|(path, item)| {
+        let methods = item.as_object().expect("operations").iter();
+        methods.map(move |(method, said)| (format!("{dialect} {method} {path}"), said))
+    });
+    named.collect()
+}
+
+#[test]
+fn every_operation_can_be_read_and_named() {
+    for (dialect, document) in parsed() {
+        let mut ids = BTreeSet::new();
+        for (name, said) in operations(dialect, &document) {
+            for word in ["summary", "description"] {
+                let text = said[word].as_str().unwrap_or_default();
+                assert!(!text.trim().is_empty(), "{name} has no {word}");
+            }
+            let id = said["operationId"].as_str().expect("an id");
+            let plain = id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            assert!(plain && ids.insert(id), "{name}: {id} is no name of a method, or not its own");
+            assert_eq!(said["tags"].as_array().map(Vec::len), Some(1), "{name}: one tag");
+            assert!(said["security"].is_array(), "{name} does not say who may call it");
+        }
+    }
+}
+
+#[test]
+fn every_json_body_has_an_example_and_every_field_a_sentence() {
+    for (dialect, document) in parsed() {
+        for (name, said) in operations(dialect, &document) {
+            let answers = said["responses"].as_object().expect("answers").values();
+            for body in answers.chain([&said["requestBody"]]) {
+                let json = &body["content"]["application/json"];
+                assert!(json.is_null() || !json["example"].is_null(), "{name}: {json}");
+            }
+        }
+        for (schema, said) in document["components"]["schemas"].as_object().expect("schemas") {
+            assert!(said["description"].is_string(), "{dialect}: {schema}");
+            for (field, said) in said["properties"].as_object().into_iter().flatten() {
+                let told = said["description"].is_string() || said["$ref"].is_string();
+                assert!(told, "{dialect}: {schema}.{field} is not told of");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_answer_may_lack_is_null_and_always_there() {
+    let (_, native) = parsed().swap_remove(0);
+    let user = &native["components"]["schemas"]["User"];
+    let required = user["required"].as_array().expect("a list");
+    assert_eq!(user["properties"]["email"]["nullable"], true);
+    assert!(required.contains(&"email".into()) && required.contains(&"last_login_at".into()));
+    let edit = &native["components"]["schemas"]["UserEdit"];
+    assert_eq!(edit["properties"]["email"]["nullable"], true);
+    assert!(edit["required"].is_null() && edit["additionalProperties"] == false, "{edit}");
 }

@@ -128,8 +128,12 @@ async fn a_method_that_a_path_does_not_take_is_refused_in_its_shape() {
     house.delete("/api/v1/user").send().await.problem(401, "unauthorized");
     let signed_in = house.delete("/api/v1/user").bearer(&token).send().await;
     signed_in.problem(405, "bad_request");
+    assert_eq!(signed_in.header("allow"), "GET, HEAD, PATCH");
+    let one = house.post("/api/v1/api-keys/7").bearer(&token).send().await;
+    assert_eq!((one.status, one.header("allow")), (405, "DELETE, GET, HEAD, PATCH".to_owned()));
     let health = house.post("/health").send().await;
     assert_eq!((health.status, &health.json()["status"]), (405, &json!("error")));
+    assert_eq!(health.header("allow"), "GET, HEAD");
 }
 
 #[tokio::test]

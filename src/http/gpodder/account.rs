@@ -67,6 +67,7 @@ struct RegisterAnswer {
 #[oai(rename = "GpodderMe")]
 struct Me {
     username: String,
+    #[oai(nullable)]
     email: Option<String>,
     is_admin: bool,
     is_active: bool,
@@ -168,13 +169,15 @@ impl AccountApi {
         &self,
         /// The token of the letter.
         token: Query<String>,
-    ) -> ToPage {
+    ) -> Result<ToPage, GpodderError> {
         let token = token.0.bytes().filter(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
         let token: String = token.take(64).map(char::from).collect();
-        ToPage::Found(format!("/activate?token={token}"))
+        Ok(ToPage::Found(format!("/activate?token={token}")))
     }
 
     /// Who I am
+    ///
+    /// The account of the cookie or of Basic. 401 with a challenge for strangers.
     #[oai(path = "/me", method = "get", operation_id = "me")]
     async fn me(&self, caller: Signed) -> Result<Json<Me>, GpodderError> {
         let account = caller.0.account()?;

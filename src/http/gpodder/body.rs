@@ -52,7 +52,7 @@ impl<'a, T: DeserializeOwned + Type, const LIST: bool> ApiExtractor<'a> for Sent
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(json_request::<T>())
+        Some(MetaRequest { required: false, ..json_request::<T>() })
     }
 
     async fn from_request(

@@ -59,10 +59,11 @@ impl From<Device> for DeviceAnswer {
 struct GroupsRequest {
     /// Groups of two devices or more.
     #[serde(default)]
+    #[oai(default)]
     synchronize: Vec<Vec<String>>,
     /// Devices that go their own ways again.
     #[serde(default, rename = "stop-synchronize")]
-    #[oai(rename = "stop-synchronize")]
+    #[oai(default, rename = "stop-synchronize")]
     stop: Vec<String>,
 }
 
@@ -126,6 +127,8 @@ impl DevicesApi {
     }
 
     /// Which devices are kept alike
+    ///
+    /// Groups of devices with the same subscriptions, and the devices in none. 403 for another user.
     #[oai(path = "/sync-devices/:username_json", method = "get", operation_id = "sync_groups_get")]
     async fn groups(
         &self,

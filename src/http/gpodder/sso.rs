@@ -95,14 +95,16 @@ impl SsoApi {
     }
 
     /// Whether there is a provider
+    ///
+    /// Public; what a client shows before it offers to sign in by one.
     #[oai(path = "/info", method = "get", operation_id = "sso_info")]
-    async fn info(&self) -> Json<SsoInfo> {
+    async fn info(&self) -> Result<Json<SsoInfo>, GpodderError> {
         let provider = self.core.sso_default();
-        Json(SsoInfo {
+        Ok(Json(SsoInfo {
             enabled: provider.is_some(),
             provider_name: provider.map(|provider| provider.display_name.clone()),
             registration: self.core.settings().registration.name().to_owned(),
-        })
+        }))
     }
 }
 

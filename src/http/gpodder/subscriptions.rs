@@ -21,8 +21,10 @@ pub struct SubscriptionsApi {
 #[derive(Object, Deserialize)]
 struct ChangeRequest {
     #[serde(default)]
+    #[oai(default)]
     add: Vec<String>,
     #[serde(default)]
+    #[oai(default)]
     remove: Vec<String>,
 }
 

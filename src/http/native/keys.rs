@@ -156,12 +156,17 @@ impl KeysApi {
     }
 
     /// Show an API key
+    ///
+    /// Never the key itself. 404 for the keys of others, unless one may `api-keys-read`.
     #[oai(path = "/api-keys/:id", method = "get", operation_id = "api_key_get")]
     async fn get(&self, caller: Signed, id: Path<Uuid>) -> Result<Json<ApiKey>, NativeError> {
         Ok(Json(shape(self.core.api_key_get(&caller.0, id.0.to_string()).await?)))
     }
 
     /// Change an API key
+    ///
+    /// Its name, its permissions, its end; what is left out stays. 403 granting what one lacks, 404 for
+    /// the keys of others, unless one may `api-keys-write`.
     #[oai(path = "/api-keys/:id", method = "patch", operation_id = "api_key_update")]
     async fn update(
         &self,

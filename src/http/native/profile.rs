@@ -184,6 +184,8 @@ impl ProfileApi {
     }
 
     /// Change the own profile
+    ///
+    /// What is left out stays. 422 for a name that cannot be.
     #[oai(path = "/user", method = "patch", operation_id = "profile_update")]
     async fn profile_update(
         &self,
@@ -210,6 +212,8 @@ impl ProfileApi {
     }
 
     /// Set or remove the own PIN
+    ///
+    /// Needs the current password; 422 for a wrong one. 403 for API keys.
     #[oai(path = "/user/pin", method = "post", operation_id = "profile_pin_set")]
     async fn pin_set(
         &self,
@@ -250,6 +254,8 @@ impl ProfileApi {
     }
 
     /// Sign out everywhere else
+    ///
+    /// Ends all sessions of the account but the one that asks, in every dialect. 403 for API keys.
     #[oai(path = "/user/sessions", method = "delete", operation_id = "profile_sessions_close")]
     async fn sessions_close(&self, caller: Signed) -> Result<Done, NativeError> {
         self.core.sessions_close_others(&caller.0).await?;
@@ -257,6 +263,8 @@ impl ProfileApi {
     }
 
     /// Sign out one session
+    ///
+    /// Its tokens end at the next request. 404 if it is not one of the own. 403 for API keys.
     #[oai(path = "/user/sessions/:id", method = "delete", operation_id = "profile_session_close")]
     async fn session_close(&self, caller: Signed, id: Path<Uuid>) -> Result<Done, NativeError> {
         self.core.session_close(&caller.0, id.0.into()).await?;
@@ -264,6 +272,8 @@ impl ProfileApi {
     }
 
     /// The linked accounts
+    ///
+    /// Accounts at providers elsewhere by which the account can sign in here.
     #[oai(path = "/user/identities", method = "get", operation_id = "profile_identities_list")]
     async fn identities_list(&self, caller: Signed) -> Result<Json<Identities>, NativeError> {
         let identities = self.core.identities_list(&caller.0).await?.into_iter();

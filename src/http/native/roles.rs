@@ -57,6 +57,7 @@ struct RoleRequest {
     /// 1 to 64 small letters, digits, `-` or `_`.
     name: String,
     #[serde(default)]
+    #[oai(default)]
     description: String,
     /// Permissions that you have; names of your own for the apps behind the gate.
     permissions: Vec<String>,
@@ -67,6 +68,7 @@ struct RoleRequest {
 #[serde(deny_unknown_fields)]
 struct RoleEdit {
     #[serde(default)]
+    #[oai(default)]
     description: String,
     permissions: Vec<String>,
 }

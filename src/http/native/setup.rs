@@ -77,6 +77,8 @@ impl From<RegistrationMode> for Mode {
 #[OpenApi(prefix_path = "/api/v1", tag = "Tag::Setup")]
 impl SetupApi {
     /// Whether the first account is still to be made
+    ///
+    /// Public. Until it is made, whoever makes it becomes the admin.
     #[oai(path = "/setup/status", method = "get", operation_id = "setup_status")]
     async fn setup_status(&self) -> Result<Json<SetupStatus>, NativeError> {
         Ok(Json(SetupStatus {

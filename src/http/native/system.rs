@@ -109,7 +109,7 @@ impl From<OutboxLetter> for Letter {
 /// Where a test letter goes.
 #[derive(Object, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MailTest {
+struct MailTestRequest {
     email: String,
 }
 
@@ -193,7 +193,7 @@ impl SystemApi {
     async fn mail_test(
         &self,
         caller: Signed,
-        body: Strict<MailTest>,
+        body: Strict<MailTestRequest>,
     ) -> Result<Json<Message>, NativeError> {
         self.core.mail_test(&caller.0, &body.0.email).await?;
         Ok(Message::new("the letter is in the outbox"))

@@ -102,13 +102,18 @@ fn filled(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-#[OpenApi(tag = "Tag::Auth")]
+#[OpenApi]
 impl AuthApi {
     /// Sign in
     ///
     /// 400 `username and password required`, 401 `incorrect username or password`, 429 with
     /// `Retry-After` after five failed tries.
-    #[oai(path = "/api/auth/login", method = "post", operation_id = "auth_login")]
+    #[oai(
+        path = "/api/auth/login",
+        method = "post",
+        operation_id = "auth_login",
+        tag = "Tag::Auth"
+    )]
     async fn login(
         &self,
         visitor: Visitor,
@@ -133,7 +138,12 @@ impl AuthApi {
     ///
     /// It works once. 400 `refresh_token required`, 401 `invalid or expired refresh token` or
     /// `refresh token already used`.
-    #[oai(path = "/api/auth/refresh", method = "post", operation_id = "auth_refresh")]
+    #[oai(
+        path = "/api/auth/refresh",
+        method = "post",
+        operation_id = "auth_refresh",
+        tag = "Tag::Auth"
+    )]
     async fn refresh(
         &self,
         visitor: Visitor,
@@ -158,7 +168,7 @@ impl AuthApi {
     /// Sign out
     ///
     /// Ends the session of the token for good; with Basic there is nothing to end.
-    #[oai(path = "/api/logout", method = "post", operation_id = "logout")]
+    #[oai(path = "/api/logout", method = "post", operation_id = "logout", tag = "Tag::Auth")]
     async fn logout(&self, caller: Signed) -> Result<Json<DoneAnswer>, PairError> {
         self.core.sign_out(&caller.0).await?;
         Ok(done("Logged out successfully"))
@@ -169,7 +179,12 @@ impl AuthApi {
     /// True in every dialect at once. 400 `current password is incorrect`, `new password must be
     /// at least 8 characters`, `password must contain at least one number and one special
     /// character`.
-    #[oai(path = "/api/change-password", method = "post", operation_id = "change_password")]
+    #[oai(
+        path = "/api/change-password",
+        method = "post",
+        operation_id = "change_password",
+        tag = "Tag::Auth"
+    )]
     async fn change_password(
         &self,
         caller: Signed,

@@ -14,7 +14,10 @@ use poem::{
     http::{HeaderMap, header},
     web::websocket::{BoxWebSocketUpgraded, Message, WebSocket, WebSocketConfig, WebSocketStream},
 };
-use poem_openapi::{ApiResponse, OpenApi, payload::PlainText};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi, payload::PlainText,
+    registry::Registry,
+};
 use tokio::{
     sync::{Notify, broadcast, watch},
     time::{Instant, MissedTickBehavior, interval, timeout},
@@ -23,7 +26,7 @@ use tokio::{
 use super::Tag;
 use crate::{
     domain::{Core, caller::Caller, permissions::EVENTS_READ, secret::Secret},
-    http::{client::is_own_origin, visitor::facts},
+    http::{client::is_own_origin, scheme::of_key, visitor::facts},
 };
 
 const PING_EVERY: Duration = Duration::from_secs(80);
@@ -85,8 +88,27 @@ fn of_query(request: &Request) -> Option<String> {
     found.map(|(_, value)| value).filter(|value| !value.is_empty())
 }
 
-impl<'a> FromRequest<'a> for Ticket {
-    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+impl<'a> ApiExtractor<'a> for Ticket {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        const TICKET: &str =
+            "The token of `/api/ws-token`; or offer the subprotocol `token.TICKET`.";
+        registry.create_security_scheme("ticket", of_key("query", "token", TICKET));
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec!["ticket"]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
         let protocol = offered(request.headers());
         let token = protocol.as_deref().map(|text| text[PROTOCOL.len()..].to_owned());
         let Some(token) = token.or_else(|| of_query(request)).map(Secret::new) else {
@@ -104,7 +126,7 @@ struct Knock(WebSocket);
 
 impl<'a> FromRequest<'a> for Knock {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
-        let knock = WebSocket::from_request(request, body).await;
+        let knock = <WebSocket as FromRequest>::from_request(request, body).await;
         let refusal = || StreamError::NotWebSocket(PlainText("a websocket is needed".to_owned()));
         Ok(Self(knock.map_err(|_| refusal())?))
     }

@@ -75,6 +75,8 @@ impl SessionApi {
     }
 
     /// Who am I
+    ///
+    /// The account of the access cookie and what it may do. 401 `Unauthorized API access`.
     #[oai(path = "/users/me", method = "get", operation_id = "users_me", tag = "Tag::Users")]
     async fn me(&self, caller: Signed) -> Result<Serial<Me>, PinError> {
         let account = caller.0.account()?;

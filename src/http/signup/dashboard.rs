@@ -189,6 +189,10 @@ impl SignupApi {
     }
 
     /// The summary of one's own account
+    ///
+    /// Who the caller is, where the account is signed in, how many API keys it has, its last
+    /// sign-ins. 401 `No token provided`, `Invalid token format`, or `Unauthorized` with what is
+    /// wrong in `error`.
     #[oai(path = "/dashboard", method = "get", operation_id = "dashboard", tag = "Tag::Dashboard")]
     async fn dashboard(&self, caller: Signed) -> Result<Serial<Dashboard>, SignupError> {
         let found = self.core.overview(&caller.0).await?;

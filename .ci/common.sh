@@ -1,0 +1,56 @@
+# What `.ci/run` and `.ci/long` share: steps, and tools that are kept outside the clone.
+
+tools="${XDG_CACHE_HOME:-$HOME/.cache}/gatelodge-ci"
+export PATH="$tools/bin:$HOME/.cargo/bin:$PATH"
+export CARGO_TERM_COLOR=never
+
+step() {
+    local name="$1" begin="$SECONDS"
+    shift
+    printf '\n== %s\n' "$name"
+    if ! "$@"; then
+        printf '== %s: FAILED after %s s\n' "$name" "$((SECONDS - begin))"
+        exit 1
+    fi
+    printf '== %s: %s s\n' "$name" "$((SECONDS - begin))"
+}
+
+# A Debian package for each program that is missing.
+debian() {
+    local missing=() program package
+    while read -r program package; do
+        command -v "$program" >/dev/null || missing+=("$package")
+    done
+    [ "${#missing[@]}" -eq 0 ] && return
+    local as=()
+    [ "$(id -u)" -eq 0 ] || as=(sudo)
+    "${as[@]}" apt-get update -q && "${as[@]}" apt-get install -qy --no-install-recommends "${missing[@]}"
+}
+
+# The packages of a folder's lock file, in another folder. They run no scripts of their own here.
+modules() {
+    local from="$1" to="$2"
+    mkdir -p "$to" || return
+    if ! cmp -s "$from/package-lock.json" "$to/installed.json"; then
+        cp "$from/package.json" "$from/package-lock.json" "$to/" || return
+        npm ci --prefix "$to" --ignore-scripts --no-audit --no-fund || return
+        cp "$from/package-lock.json" "$to/installed.json" || return
+    fi
+}
+
+# What the documents are linted, tried and made into clients with.
+document_tools() {
+    local home="$tools/sdk"
+    modules tests/sdk "$home" || return
+    if ! cmp -s tests/sdk/requirements.txt "$home/installed.txt"; then
+        rm -rf "$home/python"
+        python3 -m venv "$home/python" || return
+        "$home/python/bin/pip" install -q --disable-pip-version-check -r tests/sdk/requirements.txt || return
+        cp tests/sdk/requirements.txt "$home/installed.txt" || return
+    fi
+}
+
+# A client that was made of a document, beside a server of its own.
+with_server() {
+    tests/sdk/with-server target/debug/gatelodge "$@"
+}
