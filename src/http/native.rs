@@ -9,6 +9,7 @@ mod keys;
 mod links;
 mod people;
 mod profile;
+mod reason;
 mod roles;
 mod setup;
 mod shapes;

@@ -7,13 +7,16 @@ use super::{
     client::{Facts, PAGES, cookies, pages_cookie},
     visitor::Visitor,
 };
-use crate::domain::{
-    Core,
-    caller::{Caller, Credential},
-    error::Error,
-    secret::Secret,
-    sessions::Carried,
-    sso::{Arrival, Arrived, Departure, FLOW_LIFE, Leaving, Way},
+use crate::{
+    domain::{
+        Core,
+        caller::{Caller, Credential},
+        error::{Clash, Denied, Error},
+        secret::Secret,
+        sessions::Carried,
+        sso::{Arrival, Arrived, Departure, FLOW_LIFE, Leaving, Way},
+    },
+    log,
 };
 
 /// Where somebody goes who asked for nothing else.
@@ -104,4 +107,38 @@ pub fn put_pages_session(facts: &Facts, carried: &Carried) {
 /// Where to go now.
 pub fn target(arrived: &Arrived) -> String {
     arrived.to.clone().unwrap_or_else(|| HOME.to_owned())
+}
+
+/// The page that tells people what is wrong, by a word for it.
+pub fn trouble(error: &Error) -> String {
+    format!("/sign-in?error={}", word(error))
+}
+
+fn word(error: &Error) -> &'static str {
+    match error {
+        Error::Forbidden(Denied::HasPassword) | Error::Conflict(Clash::AddressKnown) => {
+            "use_password"
+        }
+        Error::Forbidden(Denied::NoAccount) => "no_account",
+        Error::Forbidden(Denied::RegistrationClosed) => "registration_closed",
+        Error::Forbidden(Denied::Inactive) => "inactive",
+        Error::Forbidden(Denied::Waits) => "check_email",
+        Error::Forbidden(Denied::Unverified) => "email_unverified",
+        Error::Forbidden(Denied::SetupToken) => "setup_required",
+        Error::Forbidden(_) => "refused",
+        Error::Expired(_) => "expired",
+        Error::Throttled { .. } => "wait",
+        Error::Upstream(_) => "provider",
+        Error::Busy { .. } => "busy",
+        Error::Storage(_) | Error::Internal(_) => {
+            log::trouble("internal", &error.to_string());
+            "internal"
+        }
+        Error::Unauthenticated(_)
+        | Error::NotFound(_)
+        | Error::Taken(_)
+        | Error::Conflict(_)
+        | Error::Invalid(..)
+        | Error::Disabled(_) => "refused",
+    }
 }

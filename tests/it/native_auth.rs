@@ -33,7 +33,7 @@ fn refused(answer: &Answer, status: u16, kind: &str) -> Value {
     answer.problem(status, kind);
     assert!(!answer.text().contains(SENT), "it repeats a secret: {}", answer.text());
     assert_eq!(answer.header("set-cookie"), "");
-    let known = ["error", "message", "field"];
+    let known = ["error", "message", "field", "reason", "limit"];
     let body = answer.json();
     let fields = body.as_object().expect("an object");
     assert!(fields.keys().all(|key| known.contains(&key.as_str())), "{body}");
@@ -129,7 +129,10 @@ async fn a_wrong_login_says_no_more_than_that() {
     ] {
         let answer = house.post("/api/v1/auth/login").json(&body).send().await;
         let said = refused(&answer, 401, "unauthorized");
-        assert_eq!(said, json!({"error": "unauthorized", "message": "wrong name or password"}));
+        assert_eq!(
+            said,
+            json!({"error": "unauthorized", "message": "wrong name or password", "reason": "wrong_credentials"})
+        );
     }
     let long = json!({"username": "bob", "password": SENT.repeat(200)});
     let answer = house.post("/api/v1/auth/login").json(&long).send().await;

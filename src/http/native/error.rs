@@ -3,6 +3,7 @@
 use poem::{IntoResponse, Response};
 use poem_openapi::{ApiResponse, Enum, Object, payload::Json};
 
+use super::reason;
 use crate::{
     domain::error::{Error, Field, Noun, Why},
     http::voice::Trouble,
@@ -35,20 +36,30 @@ pub struct Problem {
     /// The field of the request that it speaks of, where it speaks of one.
     #[oai(skip_serializing_if_is_none)]
     pub field: Option<String>,
+    /// Why, as a word that stays the same: `too_short` · `taken` · `last_admin` …
+    #[oai(skip_serializing_if_is_none)]
+    pub reason: Option<String>,
+    /// The number that `too_short` and `too_long` are about.
+    #[oai(skip_serializing_if_is_none)]
+    pub limit: Option<u64>,
 }
 
 impl Problem {
     fn new(error: Kind, message: impl Into<String>) -> Json<Self> {
-        Json(Self { error, message: message.into(), field: None })
+        let message = message.into();
+        Json(Self { error, message, field: None, reason: None, limit: None })
     }
 
     fn at(field: Field, error: Kind, message: impl Into<String>) -> Json<Self> {
-        Json(Self { error, message: message.into(), field: Some(field.name().to_owned()) })
+        let mut problem = Self::new(error, message);
+        problem.0.field = Some(field.name().to_owned());
+        problem
     }
 
     fn at_named(field: Option<&str>, message: String) -> Json<Self> {
-        let field = field.map(str::to_owned);
-        Json(Self { error: Kind::Unprocessable, message, field })
+        let mut problem = Self::new(Kind::Unprocessable, message);
+        problem.0.field = field.map(str::to_owned);
+        problem
     }
 }
 
@@ -101,6 +112,22 @@ pub enum NativeError {
 }
 
 impl NativeError {
+    fn problem(&mut self) -> &mut Problem {
+        match self {
+            Self::BadRequest(problem)
+            | Self::Unauthorized(problem)
+            | Self::Forbidden(problem)
+            | Self::NotFound(problem)
+            | Self::Conflict(problem)
+            | Self::TooLarge(problem)
+            | Self::MediaType(problem)
+            | Self::Unprocessable(problem)
+            | Self::Internal(problem)
+            | Self::TooManyRequests(problem, _)
+            | Self::Unavailable(problem, _) => &mut problem.0,
+        }
+    }
+
     /// A body whose form is wrong; `field` and the words are ours, never the client's.
     pub fn field(field: Option<&str>, message: String) -> Self {
         Self::Unprocessable(Problem::at_named(field, message))
@@ -132,6 +159,16 @@ const fn say(why: Why) -> &'static str {
 
 impl From<Error> for NativeError {
     fn from(error: Error) -> Self {
+        let (reason, limit) = reason::of(&error);
+        let mut told = Self::of(error);
+        let problem = told.problem();
+        (problem.reason, problem.limit) = (reason.map(str::to_owned), limit);
+        told
+    }
+}
+
+impl NativeError {
+    fn of(error: Error) -> Self {
         let text = error.to_string();
         match error {
             Error::Unauthenticated(why) => {

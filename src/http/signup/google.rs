@@ -7,15 +7,14 @@ use super::{DIALECT, Tag, error::SignupError};
 use crate::{
     domain::{
         Core,
-        error::{Clash, Denied, Error},
+        error::Error,
         sso::{Arrived, Way},
     },
     http::{
         client::Facts,
-        sso::{Back, arrive, leave, put_pages_session, target},
+        sso::{Back, arrive, leave, put_pages_session, target, trouble},
         visitor::Visitor,
     },
-    log,
 };
 
 pub struct GoogleApi {
@@ -89,35 +88,6 @@ fn moved(way: Result<String, Error>) -> Result<Moved, SignupError> {
     match way {
         Ok(location) => Ok(Moved::Found(location)),
         Err(error @ Error::Disabled(_)) => Err(error.into()),
-        Err(error) => Ok(Moved::Found(format!("/sign-in?error={}", word(&error)))),
-    }
-}
-
-fn word(error: &Error) -> &'static str {
-    match error {
-        Error::Forbidden(Denied::HasPassword) | Error::Conflict(Clash::AddressKnown) => {
-            "use_password"
-        }
-        Error::Forbidden(Denied::NoAccount) => "no_account",
-        Error::Forbidden(Denied::RegistrationClosed) => "registration_closed",
-        Error::Forbidden(Denied::Inactive) => "inactive",
-        Error::Forbidden(Denied::Waits) => "check_email",
-        Error::Forbidden(Denied::Unverified) => "email_unverified",
-        Error::Forbidden(Denied::SetupToken) => "setup_required",
-        Error::Forbidden(_) => "refused",
-        Error::Expired(_) => "expired",
-        Error::Throttled { .. } => "wait",
-        Error::Upstream(_) => "provider",
-        Error::Busy { .. } => "busy",
-        Error::Storage(_) | Error::Internal(_) => {
-            log::trouble("internal", &error.to_string());
-            "internal"
-        }
-        Error::Unauthenticated(_)
-        | Error::NotFound(_)
-        | Error::Taken(_)
-        | Error::Conflict(_)
-        | Error::Invalid(..)
-        | Error::Disabled(_) => "refused",
+        Err(error) => Ok(Moved::Found(trouble(&error))),
     }
 }
