@@ -2,7 +2,6 @@
 import { get, patch, post } from "../../lib/api.js";
 import { Field, FormOf, PasswordField, Submit, useForm } from "../../lib/forms.js";
 import { html, useState } from "../../lib/html.js";
-import { house } from "../../lib/session.js";
 import { toast } from "../../lib/toast.js";
 import { Act, Card, Dialog, confirm } from "../../lib/ui.js";
 import { t } from "../../lib/words.js";
@@ -20,7 +19,7 @@ function PasswordForm({ one, done, close }) {
   return html`<p>${t("access.password.text")}</p>
     <${FormOf} form=${form}>
       <input type="text" class="unseen" name="username" value=${one.username} autocomplete="username" tabindex="-1" aria-hidden="true" readonly />
-      <${PasswordField} form=${form} name="password" label=${t("access.password.new")} fresh />
+      <${PasswordField} form=${form} name="password" label=${t("password.new")} fresh />
       <div class="actions"><button type="button" onClick=${close}>${t("cancel")}</button>
         <${Submit} form=${form}>${t("save")}<//></div>
     <//>`;
@@ -34,7 +33,7 @@ function PinForm({ one, done, close }) {
   });
   return html`<p>${t("access.pin.text")}</p>
     <${FormOf} form=${form}>
-      <${Field} form=${form} name="pin" label=${t("access.pin.new")} hint=${t("access.pin.hint")} inputmode="numeric" pattern="[0-9]*" maxlength="12" autocomplete="off" />
+      <${Field} form=${form} name="pin" label=${t("pin.new")} hint=${t("pin.hint")} inputmode="numeric" pattern="[0-9]*" maxlength="12" autocomplete="off" />
       <div class="actions"><button type="button" onClick=${close}>${t("cancel")}</button>
         <${Submit} form=${form}>${t("save")}<//></div>
     <//>`;
@@ -68,7 +67,7 @@ export function Access({ one, change, write }) {
   };
   const clearPin = async () => {
     if (!await confirm({ title: t("access.pin.remove.title", { name }), text: t("access.pin.remove.text"), yes: t("access.pin.remove") })) return;
-    const answer = await post("/users/{id}/pin", { path, body: { pin: null } });
+    const answer = await post("/users/{id}/pin", { path, body: /** @type {any} */ ({ pin: null }) });
     if (answer.ok) {
       await again();
       toast(t("access.pin.removed"));
@@ -76,7 +75,6 @@ export function Access({ one, change, write }) {
     return answer;
   };
   const close = () => setOpen(null);
-  const pins = one.has_pin || house.value?.dialects.includes("pin") || house.value?.dialects.includes("native");
   return html`<${Card} title=${t("access.title")}>
     <ul class="rows">
       <li><div><b>${t("password")}</b><span class="quiet">${t(one.has_password ? "access.password.has" : "access.password.none")}</span></div>
@@ -85,17 +83,17 @@ export function Access({ one, change, write }) {
           <button type="button" onClick=${() => setOpen("password")}>${t("access.password.set")}…</button>
           <${Act} act=${generate}>${t("access.generate")}…<//>
         </div>`}</li>
-      ${pins && html`<li><div><b>${t("access.pin")}</b><span class="quiet">${t(one.has_pin ? "access.pin.has" : "access.pin.none")}</span></div>
+      <li><div><b>${t("pin")}</b><span class="quiet">${t(one.has_pin ? "access.pin.has" : "access.pin.none")}</span></div>
         ${write && html`<div class="actions">
           <button type="button" onClick=${() => setOpen("pin")}>${t(one.has_pin ? "access.pin.change" : "access.pin.set")}…</button>
           ${one.has_pin && html`<${Act} act=${clearPin}>${t("access.pin.remove")}…<//>`}
-        </div>`}</li>`}
+        </div>`}</li>
       <li><div><b>${t("access.last")}</b><span class="quiet"><${When} at=${one.last_login_at} /></span></div></li>
-      <li><div><b>${t("person.email")}</b><span class="quiet">${!one.email ? t("access.email.none") : t(one.email_verified ? "access.email.verified" : "access.email.open")}</span></div></li>
+      <li><div><b>${t("email")}</b><span class="quiet">${!one.email ? t("none") : t(one.email_verified ? "email.verified" : "email.unverified")}</span></div></li>
     </ul>
-    <${Dialog} open=${open !== null} onClose=${close} title=${t(open === "pin" ? "access.pin.title" : "access.password.title", { name })}>
+    <${Dialog} open=${open !== null} onClose=${close} title=${open === "pin" ? t("access.pin.title", { name }) : t("access.password.title", { name })}>
       ${open === "pin"
-        ? html`<${PinForm} one=${one} close=${close} done=${() => { close(); toast(t("access.pin.saved")); again(); }} />`
+        ? html`<${PinForm} one=${one} close=${close} done=${() => { close(); toast(t("pin.saved")); again(); }} />`
         : html`<${PasswordForm} one=${one} close=${close} done=${(/** @type {User} */ now) => { close(); toast(t("access.password.saved")); change(now); }} />`}
     <//>
     <${Dialog} open=${given !== null} onClose=${() => setGiven(null)} title=${given?.title}>

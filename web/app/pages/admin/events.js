@@ -1,13 +1,15 @@
 // What happened, by kind, person, door and time; and what happens now.
 import { get } from "../../lib/api.js";
+import { explain } from "../../lib/forms.js";
 import { html, useEffect, useRef, useState } from "../../lib/html.js";
 import { Title, ask, query } from "../../lib/router.js";
 import { house, may } from "../../lib/session.js";
 import { useStream } from "../../lib/stream.js";
+import { toast } from "../../lib/toast.js";
 import { Badge, Card, Loaded, Pager, Table, useLoad } from "../../lib/ui.js";
-import { maybe, moment, t } from "../../lib/words.js";
+import { moment, t } from "../../lib/words.js";
 import { Actors, EVENT_KINDS, Origin, What } from "./happenings.js";
-import { dialectName, eventName } from "./parts.js";
+import { dialectName, eventName, onlyIf } from "./parts.js";
 
 /** @typedef {import("../../types").Schemas["Event"]} Happening */
 
@@ -41,8 +43,8 @@ function PersonFilter() {
   const id = query.value.get("account");
   const [text, setText] = useState("");
   const timer = useRef(0);
-  const found = useLoad(async () => (text ? get("/users", { query: { q: text, page_size: 8 } }) : { ok: true, status: 200, data: { data: [], page: 1, page_size: 8, total: 0 } }), [text]);
-  const known = useLoad(async () => (id ? get("/users/{id}", { path: { id } }) : { ok: true, status: 200, data: null }), [id]);
+  const found = useLoad(() => onlyIf(text, () => get("/users", { query: { q: text, page_size: 8 } })), [text]);
+  const known = useLoad(() => onlyIf(id, () => get("/users/{id}", { path: { id: id ?? "" } })), [id]);
   const people = found.data.value?.data ?? [];
   useEffect(() => () => clearTimeout(timer.current), []);
   const type = (/** @type {any} */ event) => {
@@ -90,14 +92,19 @@ export default function Events() {
   const filter = asked();
   const page = Math.max(1, Number(query.value.get("page")) || 1);
   const list = useLoad(() => get("/events", { query: { ...filter, page } }), [...Object.values(filter), page]);
-  const [live, setLive] = useState(false);
-  const data = list.data.value;
-  const newest = data?.data[0]?.id ?? 0;
-  // Events beyond the filter may be newer than the newest of the list: they are told once more and
-  // left out again.
-  const connected = useStream(live && data ? newest : null, (one) => {
+  const [since, setSince] = useState(/** @type {number | null} */ (null));
+  const live = since !== null;
+  // From the newest of all on, and the list asked for after that: between them nothing is missed.
+  const turn = async () => {
+    if (live) return setSince(null);
+    const answer = await get("/events", { query: { page_size: 1 } });
+    if (!answer.ok) return toast(explain(answer.problem), "bad");
+    await list.reload();
+    setSince(answer.data.data[0]?.id ?? 0);
+  };
+  const connected = useStream(since, (one) => {
     const now = list.data.value;
-    if (!now || page !== 1 || !fits(one, asked()) || now.data.some(({ id }) => id >= one.id)) return;
+    if (!now || page !== 1 || !fits(one, filter) || now.data.some(({ id }) => id >= one.id)) return;
     list.data.value = { ...now, total: now.total + 1, data: [one, ...now.data].slice(0, MOST) };
   });
   const columns = [
@@ -110,13 +117,13 @@ export default function Events() {
       <${Title}>${t("admin.events")}<//>
       <div class="actions">
         ${live && html`<${Badge} kind=${connected.value ? "good" : "wait"}>${t(connected.value ? "live.on" : "live.opening")}<//>`}
-        <label class="choice switch"><input type="checkbox" role="switch" checked=${live} onChange=${() => setLive(!live)} /><span>${t("events.live")}</span></label>
+        <label class="choice switch"><input type="checkbox" role="switch" checked=${live} onChange=${turn} /><span>${t("events.live")}</span></label>
       </div>
     </div>
     <${Tools} />
     <${Card}>
       <${Loaded} of=${list}>${(/** @type {any} */ found) => html`
-        <${Table} columns=${columns} rows=${found.data} caption=${t("admin.events")} empty=${maybe("events.none", "")} />
+        <${Table} columns=${columns} rows=${found.data} caption=${t("admin.events")} empty=${t("events.none")} />
         <${Pager} list=${found} go=${(/** @type {number} */ to) => ask({ page: to })} />`}<//>
     <//>`;
 }

@@ -31,12 +31,12 @@ function InvitationForm({ done, close }) {
     done,
   });
   return html`<${FormOf} form=${form}>
-    <${Select} form=${form} name="role" label=${t("people.role")} options=${asOptions(roles)} value=${role}
+    <${Select} form=${form} name="role" label=${t("role")} options=${asOptions(roles)} value=${role}
       onChange=${(/** @type {any} */ event) => setRole(event.currentTarget.value)} />
     <${Select} form=${form} name="expires_at" label=${t("invitation.until")} value=${days} options=${DAYS.map((one) => [String(one), count("invitation.days", one)])}
       onChange=${(/** @type {any} */ event) => setDays(event.currentTarget.value)} />
     <${Field} form=${form} name="uses" type="number" min="1" max="1000" defaultValue="1" label=${t("invitation.uses")} />
-    <${Field} form=${form} name="email" type="email" label=${t("person.email")} hint=${t("invitation.email.hint")} optional autocomplete="off" />
+    <${Field} form=${form} name="email" type="email" label=${t("email")} hint=${t("invitation.email.hint")} optional autocomplete="off" />
     <div class="actions"><button type="button" onClick=${close}>${t("cancel")}</button>
       <${Submit} form=${form}>${t("invitation.make")}<//></div>
   <//>`;
@@ -60,7 +60,7 @@ export default function Invitations() {
   };
   const columns = [
     { title: t("invitation.for"), main: true, of: (/** @type {Invitation} */ one) => one.email ?? t("invitation.anyone") },
-    { title: t("people.role"), of: (/** @type {Invitation} */ one) => one.role },
+    { title: t("role"), of: (/** @type {Invitation} */ one) => one.role },
     { title: t("people.state"), of: (/** @type {Invitation} */ one) => {
       const state = STATES.find((name) => name === one.state) ?? "open";
       return html`<${Badge} kind=${KINDS[state] ?? "plain"}>${t(`invitation.state.${state}`)}<//>`;

@@ -86,10 +86,10 @@ export function NewPerson() {
     <${Title}>${t("people.new")}<//>
     ${made ? html`<${Made} made=${made} again=${() => setMade(null)} />` : html`<${Card}><${FormOf} form=${form}>
       <${Ways} way=${way} setWay=${setWay} />
-      ${!letter && html`<${Field} form=${form} name="username" label=${t("person.username")} hint=${t("person.username.hint")} autocomplete="off" autocapitalize="none" spellcheck="false" />
-        <${Field} form=${form} name="display_name" label=${t("person.display_name")} optional autocomplete="off" />`}
-      <${Field} key="email" form=${form} name="email" type="email" label=${t("person.email")} optional=${!letter} autocomplete="off" />
-      <${Select} form=${form} name="role" label=${t("people.role")} options=${asOptions(roles)} value=${role}
+      ${!letter && html`<${Field} form=${form} name="username" label=${t("username")} hint=${t("username.hint")} autocomplete="off" autocapitalize="none" spellcheck="false" />
+        <${Field} form=${form} name="display_name" label=${t("display_name")} optional autocomplete="off" />`}
+      <${Field} key="email" form=${form} name="email" type="email" label=${t("email")} optional=${!letter} autocomplete="off" />
+      <${Select} form=${form} name="role" label=${t("role")} options=${asOptions(roles)} value=${role}
         onChange=${(/** @type {any} */ event) => setRole(event.currentTarget.value)} />
       ${way === "password" && html`<${PasswordField} form=${form} name="password" label=${t("password")} fresh />`}
       <${Submit} form=${form}>${t(letter ? "new_person.invite" : "new_person.create")}<//>

@@ -6,7 +6,7 @@ import { may } from "../../lib/session.js";
 import { Badge, Card, Dialog, Loaded, Pager, Table, useLoad } from "../../lib/ui.js";
 import { maybe, t } from "../../lib/words.js";
 import { MailTest } from "./mail-test.js";
-import { Handover, When } from "./parts.js";
+import { Handover, When, onlyIf } from "./parts.js";
 
 /** @typedef {import("../../types").Schemas["Letter"]} Letter */
 
@@ -15,14 +15,14 @@ const KINDS = /** @type {const} */ ({ waiting: "wait", held: "wait", failed: "ba
 
 /** @param {{ one: Letter }} given */
 function Fate({ one }) {
-  return html`<${Badge} kind=${KINDS[one.status]}>${t(`letter.${one.status}`)}<//>
-    ${one.status === "waiting" && one.attempts > 0 && html` <span class="quiet small">${t("letter.next")} <${When} at=${one.next_attempt_at} /></span>`}
+  return html`<${Badge} kind=${KINDS[one.status]}>${t(`outbox.status.${one.status}`)}<//>
+    ${one.status === "waiting" && one.attempts > 0 && html` <span class="quiet small">${t("outbox.next")} <${When} at=${one.next_attempt_at} /></span>`}
     ${one.last_error && one.status !== "sent" && html`<span class="quiet small below">${one.last_error}</span>`}`;
 }
 
 /** What keeps all letters here, in words. */
 function Obstacles() {
-  const system = useLoad(async () => (may("system-health") ? get("/system") : { ok: true, status: 200, data: null }));
+  const system = useLoad(() => onlyIf(may("system-health"), () => get("/system")));
   const kinds = system.data.value?.warnings.map(({ kind }) => kind) ?? [];
   const without = kinds.includes("no_mail_server");
   if (without) return html`<div class="notice wait"><p>${t("outbox.no_mail")}</p></div>`;
@@ -48,7 +48,7 @@ export default function Outbox() {
     <search class="tools"><div class="field narrow"><label for="outbox-status">${t("outbox.which")}</label>
       <select id="outbox-status" value=${status ?? ""} onChange=${(/** @type {any} */ event) => ask({ status: event.currentTarget.value, page: null })}>
         <option value="">${t("outbox.unsent")}</option>
-        ${STATES.map((name) => html`<option value=${name}>${t(`letter.${name}`)}</option>`)}
+        ${STATES.map((name) => html`<option value=${name}>${t(`outbox.status.${name}`)}</option>`)}
       </select></div></search>
     <${Card}>
       <${Loaded} of=${list}>${(/** @type {any} */ found) => html`

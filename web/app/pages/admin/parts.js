@@ -23,11 +23,16 @@ export function When({ at: text }) {
  * @param {string[]} permissions */
 export const covers = (permissions) => user.value?.role === "admin" || permissions.every(may);
 
+/** Asks only for what one may see, or wants to.
+ * @template T @param {unknown} wanted @param {() => Promise<import("../../types").Answer<T>>} load
+ * @returns {Promise<import("../../types").Answer<T | null>>} */
+export const onlyIf = async (wanted, load) => (wanted ? load() : { ok: true, status: 200, data: null });
+
 /** The roles that one may give, once they are known; without the right to see them, the few that
  * one knows of anyway.
  * @param {string} [own] one that is to be among them */
 export function useRoleNames(own) {
-  const roles = useLoad(async () => (may("roles-read") ? get("/roles") : { ok: true, status: 200, data: null }));
+  const roles = useLoad(() => onlyIf(may("roles-read"), () => get("/roles")));
   const found = roles.data.value?.data.filter((role) => covers(role.permissions)).map(({ name }) => name) ?? [DEFAULT_ROLE];
   return own && !found.includes(own) ? [...found, own] : found;
 }
@@ -72,17 +77,6 @@ export function eventDetail({ kind, detail }) {
     return detail.split(", ").map((name) => maybe(`changed.${name}`, name)).join(", ");
   }
   return detail;
-}
-
-/** Browser and system of a sign-in, as far as they say so themselves.
- * @param {string} agent */
-export function device(agent) {
-  const browser = [["Edg/", "Edge"], ["OPR/", "Opera"], ["Firefox/", "Firefox"], ["Chrome/", "Chrome"], ["Safari/", "Safari"], ["curl/", "curl"]]
-    .find(([mark]) => agent.includes(mark))?.[1];
-  const system = [["Android", "Android"], ["iPhone", "iPhone"], ["iPad", "iPad"], ["Windows", "Windows"], ["Mac OS", "macOS"], ["CrOS", "ChromeOS"], ["Linux", "Linux"]]
-    .find(([mark]) => agent.includes(mark))?.[1];
-  if (browser && system) return t("device.on", { browser, system });
-  return browser ?? system ?? (agent.slice(0, 60) || t("device.unknown"));
 }
 
 /** A link without which one would have to copy an id.

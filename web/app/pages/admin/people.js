@@ -5,7 +5,7 @@ import { Link, Title, ask, query } from "../../lib/router.js";
 import { may, user } from "../../lib/session.js";
 import { Badge, Card, Loaded, Pager, Table, useLoad } from "../../lib/ui.js";
 import { t } from "../../lib/words.js";
-import { When } from "./parts.js";
+import { When, onlyIf } from "./parts.js";
 
 /** In milliseconds: who types is not asked about every letter. */
 const PAUSE = 250;
@@ -34,7 +34,7 @@ function Tools({ roles }) {
         <option value="">${t("filter.all")}</option>
         ${STATES.map((name) => html`<option value=${name}>${t(`state.${name}`)}</option>`)}
       </select></div>
-    ${roles.length > 0 && html`<div class="field"><label for="people-role">${t("people.role")}</label>
+    ${roles.length > 0 && html`<div class="field"><label for="people-role">${t("role")}</label>
       <select id="people-role" value=${one("role")} onChange=${(/** @type {any} */ event) => ask({ role: value(event), page: null })}>
         <option value="">${t("filter.all")}</option>
         ${roles.map((name) => html`<option value=${name}>${name}</option>`)}
@@ -47,12 +47,12 @@ export default function People() {
   const status = STATES.find((name) => name === query.value.get("status"));
   const number = Math.max(1, Number(page) || 1);
   const people = useLoad(() => get("/users", { query: { q, role, status, page: number } }), [q, role, status, number]);
-  const roles = useLoad(async () => (may("roles-read") ? get("/roles") : { ok: true, status: 200, data: { data: [] } }));
+  const roles = useLoad(() => onlyIf(may("roles-read"), () => get("/roles")));
   const columns = [
     { title: t("people.name"), main: true, of: (/** @type {any} */ one) => html`<${Link} to="/admin/people/${one.id}">${one.display_name || one.username}<//>
       ${one.id === user.value?.id && html` <span class="quiet">${t("people.you")}</span>`}
       <span class="quiet small below">${one.username}${one.email && one.email !== one.username && ` · ${one.email}`}</span>` },
-    { title: t("people.role"), of: (/** @type {any} */ one) => one.role },
+    { title: t("role"), of: (/** @type {any} */ one) => one.role },
     { title: t("people.state"), of: (/** @type {any} */ one) => html`<${State} status=${one.status} />` },
     { title: t("people.last"), of: (/** @type {any} */ one) => html`<${When} at=${one.last_login_at} />` },
   ];

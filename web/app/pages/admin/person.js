@@ -7,8 +7,8 @@ import { may, user } from "../../lib/session.js";
 import { toast } from "../../lib/toast.js";
 import { Act, Card, Loaded, confirm, useLoad } from "../../lib/ui.js";
 import { moment, t } from "../../lib/words.js";
+import { KeyList } from "../account/key-list.js";
 import { Access } from "./access.js";
-import { Keys } from "./keys.js";
 import { NewPerson } from "./new-person.js";
 import { asOptions, covers, eventsOf, toHeading, useRoleNames } from "./parts.js";
 import { State } from "./people.js";
@@ -34,7 +34,7 @@ function Profile({ one, change }) {
   const roles = useRoleNames(one.role);
   const self = one.id === user.value?.id;
   const form = useForm({
-    send: (values) => patch("/users/{id}", { path: { id: one.id }, body: differences(one, values) }),
+    send: (values) => patch("/users/{id}", { path: { id: one.id }, body: /** @type {any} */ (differences(one, values)) }),
     done: (data) => {
       change(data);
       toast(t("saved"));
@@ -42,11 +42,11 @@ function Profile({ one, change }) {
   });
   return html`<${Card} title=${t("person.profile")}>
     <${FormOf} form=${form}>
-      <${Field} form=${form} name="display_name" label=${t("person.display_name")} defaultValue=${one.display_name} optional autocomplete="off" />
-      <${Field} form=${form} name="username" label=${t("person.username")} defaultValue=${one.username} autocomplete="off" autocapitalize="none" spellcheck="false" />
-      <${Field} form=${form} name="email" type="email" label=${t("person.email")} defaultValue=${one.email ?? ""} optional autocomplete="off" />
+      <${Field} form=${form} name="display_name" label=${t("display_name")} defaultValue=${one.display_name} optional autocomplete="off" />
+      <${Field} form=${form} name="username" label=${t("username")} defaultValue=${one.username} autocomplete="off" autocapitalize="none" spellcheck="false" />
+      <${Field} form=${form} name="email" type="email" label=${t("email")} defaultValue=${one.email ?? ""} optional autocomplete="off" />
       ${self ? html`<p class="quiet">${t("person.role.own", { role: one.role })}</p>`
-        : html`<${Select} form=${form} name="role" label=${t("people.role")} options=${asOptions(roles)} value=${role}
+        : html`<${Select} form=${form} name="role" label=${t("role")} options=${asOptions(roles)} value=${role}
             hint=${role === one.role ? undefined : t("person.role.hint")}
             onChange=${(/** @type {any} */ event) => setRole(event.currentTarget.value)} />`}
       <${Submit} form=${form}>${t("save")}<//>
@@ -59,10 +59,10 @@ function Profile({ one, change }) {
 function Facts({ one }) {
   return html`<${Card} title=${t("person.profile")}>
     <dl>
-      <dt>${t("person.display_name")}</dt><dd>${one.display_name}</dd>
-      <dt>${t("person.username")}</dt><dd>${one.username}</dd>
-      <dt>${t("person.email")}</dt><dd>${one.email ?? "–"}</dd>
-      <dt>${t("people.role")}</dt><dd>${one.role}</dd>
+      <dt>${t("display_name")}</dt><dd>${one.display_name}</dd>
+      <dt>${t("username")}</dt><dd>${one.username}</dd>
+      <dt>${t("email")}</dt><dd>${one.email ?? "–"}</dd>
+      <dt>${t("role")}</dt><dd>${one.role}</dd>
     </dl>
   <//>`;
 }
@@ -106,6 +106,13 @@ function Ending({ one, change }) {
   <//>`;
 }
 
+/** @param {{ of: User, within: boolean, self: boolean }} given */
+function Keys({ of, within, self }) {
+  const [page, go] = useState(1);
+  return html`<${KeyList} of=${of} page=${page} go=${go} title=${t("account.keys")}
+    write=${within && (self || may("api-keys-write"))} revoke=${within && (self || may("api-keys-delete"))} />`;
+}
+
 /** @param {Given} given */
 function Details({ one, change }) {
   const within = covers(one.permissions);
@@ -123,7 +130,7 @@ function Details({ one, change }) {
       <${Access} one=${one} change=${change} write=${write && !self} />
     </div>
     <${SignIns} of=${one} write=${write} />
-    ${(may("api-keys-read") || self) && html`<${Keys} of=${one} within=${within} />`}
+    ${(may("api-keys-read") || self) && html`<${Keys} of=${one} within=${within} self=${self} />`}
     ${within && !self && (may("users-write") || may("users-delete")) && html`<${Ending} one=${one} change=${change} />`}
     <p class="quiet small">${t("person.since", { moment: moment(one.created_at) })}</p>`;
 }

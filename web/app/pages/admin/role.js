@@ -8,7 +8,7 @@ import { toast } from "../../lib/toast.js";
 import { Act, Card, Loaded, confirm, useLoad } from "../../lib/ui.js";
 import { t } from "../../lib/words.js";
 import { covers } from "./parts.js";
-import { Rights } from "./rights.js";
+import { Rights } from "../rights.js";
 import { Marks, about } from "./roles.js";
 
 /** @typedef {import("../../types").Schemas["Role"]} Role */

@@ -11,7 +11,7 @@ import { DEFAULT_ROLE } from "./parts.js";
 
 /** What a role is for; those that come with the house are told in the reader's language.
  * @param {Role} role */
-export const about = ({ name, description, built_in }) => (built_in ? maybe(`role.${name}`, description) : description);
+export const about = ({ name, description, built_in }) => (built_in ? maybe(`role.about.${name}`, description) : description);
 
 /** @param {{ role: Role }} given */
 export const Marks = ({ role }) => html`

@@ -4,7 +4,8 @@ import { html } from "../../lib/html.js";
 import { toast } from "../../lib/toast.js";
 import { Act, Badge, Card, Loaded, confirm, useLoad } from "../../lib/ui.js";
 import { maybe, t } from "../../lib/words.js";
-import { When, device, dialectName, toHeading } from "./parts.js";
+import { device } from "../account/sessions.js";
+import { When, dialectName, toHeading } from "./parts.js";
 
 /** @typedef {import("../../types").Schemas} Schemas */
 
@@ -24,13 +25,13 @@ export function SignIns({ of: { id, display_name, username, updated_at }, write 
   const rows = list.data.value?.data ?? [];
   return html`<${Card} title=${t("sign_ins.title")}
     actions=${write && rows.length > 1 && html`<${Act} act=${endAll} done=${() => gone(t("sign_ins.all.done"))}>${t("sign_ins.all")}…<//>`}>
-    <${Loaded} of=${list}>${({ data }) => data.length === 0 ? html`<p class="quiet">${t("sign_ins.none")}</p>` : html`<ul class="rows">
+    <${Loaded} of=${list}>${(/** @type {Schemas["Sessions"]} */ { data }) => data.length === 0 ? html`<p class="quiet">${t("sign_ins.none")}</p>` : html`<ul class="rows">
       ${data.map((/** @type {Schemas["Session"]} */ one) => html`<li key=${one.id}>
-        <div><b>${device(one.user_agent)} ${one.current && html`<${Badge} kind="good">${t("sign_ins.this")}<//>`}</b>
-          <span class="quiet">${dialectName(one.dialect)} · ${maybe(`method.${one.method}`, one.method)} · ${one.address} · <${When} at=${one.last_seen_at} /></span></div>
-        ${write && html`<${Act} aria-label=${t("sign_ins.end.of", { device: device(one.user_agent) })}
+        <div><b>${device(one)} ${one.current && html`<${Badge} kind="good">${t("session.current")}<//>`}</b>
+          <span class="quiet">${dialectName(one.dialect)} · ${maybe(`method.${one.method}`, one.method)} · ${t("session.from", { address: one.address || t("session.here") })} · <${When} at=${one.last_seen_at} /></span></div>
+        ${write && html`<${Act} aria-label=${t("session.end_of", { what: device(one) })}
           act=${() => remove("/users/{id}/sessions/{session}", { path: { id, session: one.id } })}
-          done=${() => gone(t("sign_ins.ended"))}>${t("sign_ins.end")}<//>`}
+          done=${() => gone(t("session.ended"))}>${t("session.end")}<//>`}
       </li>`)}
     </ul>`}<//>
   <//>`;

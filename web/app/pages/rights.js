@@ -1,6 +1,6 @@
 // Permissions in words, to tick.
-import { html, useState } from "../../lib/html.js";
-import { maybe, t } from "../../lib/words.js";
+import { html, useState } from "../lib/html.js";
+import { maybe, t } from "../lib/words.js";
 
 /** Those that mean something to the house itself, in groups. */
 const GROUPS = /** @type {const} */ ([
