@@ -126,8 +126,7 @@ fn asset(file: &'static File) -> impl Endpoint<Output = Response> {
         let response = Response::builder()
             .header(header::ETAG, &tag)
             .header(header::CACHE_CONTROL, "public, max-age=31536000, immutable")
-            .header(header::VARY, "Accept-Encoding")
-            .header(header::CONTENT_SECURITY_POLICY, POLICY);
+            .header(header::VARY, "Accept-Encoding");
         if is_known(&tag, request.headers()) {
             return response.status(StatusCode::NOT_MODIFIED).finish();
         }

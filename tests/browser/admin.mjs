@@ -48,7 +48,7 @@ async function crowd(house) {
   await house.stop();
   const text = `
 import sqlite3, uuid
-db = sqlite3.connect(${JSON.stringify(join(house.folder, "data/gatelodge.db"))}, isolation_level=None)
+db = sqlite3.connect(${JSON.stringify(join(house.folder, "gatelodge.db"))}, isolation_level=None)
 db.execute("BEGIN")
 db.executemany("""INSERT INTO accounts (id, username, username_key, email, display_name, role, status, email_verified, epoch, created_at, updated_at)
   VALUES (?, ?, ?, ?, ?, 'reader', ?, 1, 'e', 0, 0)""", (
@@ -413,9 +413,27 @@ export default {
     await button(dialog(page), "Done").click();
     await field(page, "Which letters").selectOption("sent");
     await page.getByText("No letters here.").waitFor();
+    must(!await button(page, "Send").count(), "without a mail server there is nothing to try");
+    await leave(visit, house);
+  },
+
+  async "a letter that the mail server does not take is told of, with the reason"(binary) {
+    const { house, visit, page } = await settled(binary, `server: { listen: "127.0.0.1:{port}", public_url: "http://127.0.0.1:{port}" }
+email: { smtp_host: 127.0.0.1, smtp_port: 9, smtp_tls: none, smtp_from_email: gate@example.org }
+`);
+    await visit.goto("/admin/outbox", "Outbox");
+    await field(page, "To").fill("not an address");
     visit.expects(REFUSED);
     await button(page, "Send").click();
-    await page.locator(".wrong.general", { hasText: /./ }).waitFor();
+    await page.getByText("Write an address like name@example.org").waitFor();
+    await field(page, "To").fill("ann@example.org");
+    await button(page, "Send").click();
+    await said(page, "The letter is in the outbox.");
+    await until(async () => {
+      await button(page, "Look again").click();
+      return page.locator("tbody .quiet", { hasText: "127.0.0.1" }).count();
+    }, "the reason is told");
+    await visit.look("admin-outbox-waiting");
     await leave(visit, house);
   },
 

@@ -15,6 +15,8 @@ const require = createRequire(join(resolve(tools), "tools.cjs"));
 export const { chromium } = require("playwright-core");
 const axe = require("axe-core").source;
 
+/** In milliseconds; a page that takes so long is broken. */
+const PATIENCE = 15_000;
 export const PASSWORD = "Walnut-tree-7";
 const project = fileURLToPath(new URL("../..", import.meta.url));
 const screens = join(project, "target/screens");
@@ -45,10 +47,25 @@ const freePort = () =>
     });
   });
 
+const houses = new Set();
+const visits = new Set();
+
+/** After a test, whatever came of it: nothing runs on, and what was seen last is kept of a failure. */
+export async function tidy(failure) {
+  for (const visit of visits) {
+    if (failure) await visit.page.screenshot({ path: join(screens, `failed-${failure}.png`) }).catch(() => {});
+    if (failure) console.log(`  the browser noted: ${visit.defects.join("\n    ")}`);
+    await visit.context.close();
+  }
+  visits.clear();
+  for (const house of houses) await house.close();
+}
+
 /** One running Gatelodge in a folder of its own. */
 export class House {
   static async open(binary, settings = "") {
     const house = new House();
+    houses.add(house);
     house.binary = resolve(binary);
     house.folder = mkdtempSync(join(tmpdir(), "gatelodge-browser-"));
     house.port = await freePort();
@@ -66,15 +83,20 @@ export class House {
     this.process = spawn(this.binary, ["serve", "--config", this.config], { cwd: this.folder, env, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.process.stdout, this.process.stderr]) stream.on("data", (text) => (this.log += text));
     this.gone = new Promise((tell) => this.process.once("exit", tell));
-    await until(async () => (await fetch(`${this.url}/health`)).ok, `the house opens: ${this.log}`);
+    const end = this.gone.then(() => {
+      throw new Error(`the house does not open: ${this.log}`);
+    });
+    end.catch(() => {});
+    await Promise.race([end, until(async () => (await fetch(`${this.url}/health`)).ok, "the house opens")]);
   }
 
   async stop() {
-    this.process.kill("SIGTERM");
+    this.process?.kill("SIGTERM");
     await this.gone;
   }
 
   async close() {
+    houses.delete(this);
     await this.stop();
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -121,9 +143,11 @@ export class Visit {
     visit.house = house;
     visit.context = await (await openBrowser()).newContext({ baseURL: house.url, locale: language, viewport: { width: 1200, height: 850 }, ...more });
     visit.page = await visit.context.newPage();
+    visit.page.setDefaultTimeout(PATIENCE);
     visit.defects = [];
     visit.expected = [];
     visit.watch(visit.page);
+    visits.add(visit);
     return visit;
   }
 
@@ -193,6 +217,7 @@ export class Visit {
   }
 
   async end() {
+    visits.delete(this);
     await this.context.close();
     const defects = this.defects.filter((one) => !this.expected.some((pattern) => pattern.test(one)));
     must(!defects.length, `the browser noted: ${defects.join("\n  ")}`);

@@ -6,7 +6,7 @@
 // tests of people.mjs that have "sign" in their names.
 
 import { existsSync } from "node:fs";
-import { closeBrowser } from "./house.mjs";
+import { closeBrowser, tidy } from "./house.mjs";
 
 const [binary, ...wanted] = process.argv.slice(2);
 if (!existsSync(binary ?? "")) throw new Error("name the program");
@@ -25,9 +25,11 @@ for (const one of chosen) {
     const begin = Date.now();
     try {
       await test(binary);
+      await tidy();
       passed += 1;
       console.log(`ok   ${area}: ${name} (${Date.now() - begin} ms)`);
     } catch (error) {
+      await tidy(name.replace(/\W+/g, "-"));
       failed.push(name);
       console.log(`FAIL ${area}: ${name}\n  ${error.stack ?? error}`);
     }

@@ -109,6 +109,25 @@ fn every_text_that_is_used_is_there() {
     assert!(used.len() > 20, "only {} are used", used.len());
 }
 
+#[test]
+fn every_text_that_is_there_is_used() {
+    let all: String = scripts()
+        .into_iter()
+        .filter(|(name, _)| !name.contains("/words/"))
+        .map(|(_, text)| text)
+        .collect();
+    let made: Vec<_> = all
+        .split('`')
+        .filter_map(|part| part.split_once('$').map(|(start, _)| start))
+        .filter(|start| start.ends_with('.') && !start.contains(' '))
+        .collect();
+    for key in keys("en") {
+        let stem = key.trim_end_matches(".one").trim_end_matches(".other");
+        let named = all.contains(&format!("\"{stem}\""));
+        assert!(named || made.iter().any(|start| key.starts_with(start)), "nobody says {key}");
+    }
+}
+
 #[tokio::test]
 async fn the_server_and_the_scripts_know_the_same_pages() {
     let house = House::lived_in().await;

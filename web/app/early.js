@@ -1,6 +1,9 @@
-// Before the first paint: the colours and the language that somebody chose here.
+// Before the first paint: the colours and the language that somebody chose here, and an icon whose
+// address stays right when the page's own changes.
 (() => {
   const root = document.documentElement;
+  const icon = /** @type {HTMLLinkElement | null} */ (document.querySelector("link[rel=icon]"));
+  if (icon) icon.href = new URL(icon.href).href;
   const kept = (/** @type {string} */ name) => {
     try {
       return localStorage.getItem(name);

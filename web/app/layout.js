@@ -1,5 +1,5 @@
 // What stands around every page: the house's name and lamp, the ways, the switches.
-import { html } from "./lib/html.js";
+import { html, useEffect, useRef } from "./lib/html.js";
 import { lost, returns } from "./lib/connection.js";
 import { keep } from "./lib/place.js";
 import { Link, path } from "./lib/router.js";
@@ -32,9 +32,15 @@ export const mayAdmin = () => ADMIN.some(([, , permission]) => may(permission));
 function Sections() {
   const area = path.value.startsWith("/admin") ? ADMIN.filter(([, , right]) => may(right))
     : path.value.startsWith("/account") ? ACCOUNT : [];
+  const nav = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    // On a phone the row is longer than the screen: the page one is on has to be seen in it.
+    const here = /** @type {HTMLElement | null | undefined} */ (nav.current?.querySelector("[aria-current]"));
+    if (nav.current && here) nav.current.scrollLeft = here.offsetLeft - (nav.current.clientWidth - here.offsetWidth) / 2;
+  }, [path.value, language.value]);
   if (!area.length) return null;
   const label = t(path.value.startsWith("/admin") ? "nav.admin" : "nav.account");
-  return html`<nav class="sections" aria-label=${label}>
+  return html`<nav class="sections" ref=${nav} aria-label=${label}>
     ${area.map(([to, key]) => html`<${Link} to=${to} ...${path.value.startsWith(`${to}/`) && to !== "/account" ? { "aria-current": "true" } : {}}>${t(key)}<//>`)}
   </nav>`;
 }

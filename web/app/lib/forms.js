@@ -1,7 +1,7 @@
 // Forms: what is wrong stands at the field that it belongs to, what was typed stays, and a form is
 // sent once at a time.
 import { html, signal, useId, useMemo, useRef, useState } from "./html.js";
-import { maybe, t } from "./words.js";
+import { language, maybe, t } from "./words.js";
 
 /** @typedef {import("../types").Problem} Problem */
 /** @typedef {import("../types").Answer<any>} AnyAnswer */
@@ -19,8 +19,8 @@ export function explain(problem, label) {
   const { error, field = "", message, reason = "", limit } = problem;
   const name = label ?? field;
   const own = message.startsWith(`${field} `) ? `${name} ${message.slice(field.length + 1)}` : message;
-  const last = maybe(`problem.${error}`, t("problem.internal"));
-  const text = sentence(own) || last;
+  const said = sentence(own);
+  const text = language.value === "en" && said ? said : maybe(`problem.${error}`, said || t("problem.internal"));
   const known = maybe(`problem.reason.${reason}`, text, { label: name, limit });
   return maybe(`problem.reason.${reason}.${field}`, known, { label: name, limit });
 }
@@ -96,15 +96,15 @@ export function FormOf({ form, children, ...rest }) {
 }
 
 /** A label, an input and the place for what is wrong with it.
- * @param {any} given `form`, `name`, `label`, `hint`, and attributes of the input */
-export function Field({ form, name, label, hint, optional = false, children, ...rest }) {
+ * @param {any} given `form`, `name`, `label`, `hint`, `value` at the begin, and attributes of the input */
+export function Field({ form, name, label, hint, value, optional = false, children, ...rest }) {
   const id = useId();
   const wrong = form.wrong.value[name];
   const described = [wrong && `${id}-wrong`, hint && `${id}-hint`].filter(Boolean).join(" ");
   const more = { id, name, required: !optional, "aria-invalid": wrong ? "true" : undefined, "aria-describedby": described || undefined };
   return html`<div class="field">
     <label for=${id}>${label}${optional && html` <span class="quiet">${t("optional")}</span>`}</label>
-    ${children ? children(more) : html`<input type="text" ...${more} ...${rest} />`}
+    ${children ? children(more) : html`<input type="text" defaultValue=${value} ...${more} ...${rest} />`}
     <p class="wrong" id="${id}-wrong" role=${wrong ? "alert" : undefined}>${wrong}</p>
     ${hint && html`<p class="quiet hint" id="${id}-hint">${hint}</p>`}
   </div>`;
@@ -130,10 +130,12 @@ function Eye() {
 
 /** A choice among few: `options` are `[value, text]`.
  * @param {any} given */
-export function Select({ form, options, value, ...rest }) {
-  return html`<${Field} form=${form} optional=${true} ...${rest}>
-    ${(/** @type {any} */ more) => html`<select ...${more} value=${value} onChange=${rest.onChange}>
-      ${options.map((/** @type {[string, string]} */ [name, text]) => html`<option value=${name} selected=${name === value}>${text}</option>`)}
+export function Select({ form, options, value, onChange, ...rest }) {
+  // Given as it begins, like other fields: drawing it again leaves what was chosen.
+  const begin = useMemo(() => value, []);
+  return html`<${Field} form=${form} ...${rest}>
+    ${(/** @type {any} */ more) => html`<select ...${more} onChange=${onChange}>
+      ${options.map((/** @type {[string, string]} */ [name, text]) => html`<option key=${name} value=${name} defaultSelected=${name === begin}>${text}</option>`)}
     </select>`}
   <//>`;
 }

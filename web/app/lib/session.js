@@ -1,6 +1,6 @@
 // Who sits here, and what the house offers. One question answers both.
 import { get, onStranger, remove } from "./api.js";
-import { computed, signal } from "./html.js";
+import { batch, computed, signal } from "./html.js";
 
 /** @typedef {import("../types").Schemas} Schemas */
 
@@ -21,8 +21,10 @@ export const calledName = computed(() => user.value?.display_name || user.value?
 export async function refresh() {
   const answer = await get("/auth/options");
   if (answer.ok) {
-    house.value = answer.data;
-    user.value = answer.data.user ?? null;
+    batch(() => {
+      house.value = answer.data;
+      user.value = answer.data.user ?? null;
+    });
   }
   return answer;
 }

@@ -9,7 +9,7 @@ const toasts = signal(/** @type {{ id: number, text: string, kind: "good" | "bad
 /** @param {string} text @param {"good" | "bad"} [kind] */
 export function toast(text, kind = "good") {
   const id = next++;
-  toasts.value = [...toasts.value.slice(-2), { id, text, kind }];
+  toasts.value = [...toasts.value.filter((one) => one.text !== text).slice(-2), { id, text, kind }];
   if (kind === "good") setTimeout(dismiss, LIFE, id);
 }
 

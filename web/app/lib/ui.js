@@ -128,7 +128,7 @@ export function Questions() {
   return html`<${Dialog} open=${asked !== null} onClose=${() => question.peek() && settle(false)} title=${asked?.title}>
     <p>${asked?.text}</p>
     <div class="actions">
-      <button type="button" autofocus onClick=${() => settle(false)}>${t("cancel")}</button>
+      <button type="button" onClick=${() => settle(false)}>${t("cancel")}</button>
       <button type="button" class=${asked?.danger ? "danger" : "strong"} onClick=${() => settle(true)}>${asked?.yes}</button>
     </div>
   <//>`;

@@ -60,7 +60,7 @@ function Connect() {
   return html`<${Card} title=${t("connect.title")} about=${t("connect.text")}>
     <ul class="rows">${WAYS.filter(([name]) => open.includes(name)).map(([name, path]) => html`<li key=${name}>
       <div><b>${t(`connect.${name}`)}</b><span class="quiet">${t(`connect.${name}.text`)}</span>
-      <code>${path ? at(path) : root.href.replace(/\/$/, "")}</code></div>
+      <code class="address">${path ? at(path) : root.href.replace(/\/$/, "")}</code></div>
       <a href=${at(`/openapi/${name}.json`)} aria-label=${t("connect.document_of", { name })}>${t("connect.document")}</a>
     </li>`)}</ul>
   <//>`;

@@ -1,5 +1,4 @@
 // Signing in: by password, by PIN on a pad, or through a provider.
-import { Pad } from "./pad.js";
 import { post } from "../lib/api.js";
 import { choices, remember, remembered, wayOut } from "../lib/enter.js";
 import { Field, FormOf, PasswordField, Submit, useForm } from "../lib/forms.js";
@@ -7,6 +6,7 @@ import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { keep, kept } from "../lib/place.js";
 import { Link, Title, take } from "../lib/router.js";
 import { ended, house, signedIn } from "../lib/session.js";
+import { Loaded, useLoad } from "../lib/ui.js";
 import { maybe, t } from "../lib/words.js";
 
 export default function SignIn() {
@@ -21,13 +21,23 @@ export default function SignIn() {
     <${Title}>${t("sign_in.title")}<//>
     ${error && html`<div class="notice bad" role="alert"><p>${maybe(`sign_in.error.${error}`, t("sign_in.error.refused"))}</p></div>`}
     ${ended.value && html`<div class="notice wait" role="status"><p>${t("sign_in.ended")}</p></div>`}
-    ${way === "pin" ? html`<${Pad} other=${() => turn("password")} />` : html`<${ByPassword} />`}
+    ${way === "pin" ? html`<${ByPin} other=${() => turn("password")} />` : html`<${ByPassword} />`}
     ${way === "password" && html`<${Providers} pin=${pad && (() => turn("pin"))} />
     <p class="links">
       <${Link} to="/reset">${t("sign_in.forgot")}<//>
       ${house.value?.registration_mode !== "closed" && html`<${Link} to="/register">${t("sign_in.register")}<//>`}
     </p>`}
   </div>`;
+}
+
+/** The pad comes when somebody wants it.
+ * @param {any} given */
+function ByPin(given) {
+  const pad = useLoad(async () => {
+    const { Pad } = await import("./pad.js");
+    return { ok: /** @type {const} */ (true), status: 200, data: Pad };
+  });
+  return html`<${Loaded} of=${pad}>${(/** @type {any} */ Pad) => html`<${Pad} ...${given} />`}<//>`;
 }
 
 function ByPassword() {

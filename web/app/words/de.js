@@ -2,7 +2,6 @@
 export default {
   again: "Noch einmal",
   cancel: "Abbrechen",
-  close: "Schließen",
   copied: "Kopiert",
   copy: "Kopieren",
   copy_by_hand: "Mit Strg+C kopieren",

@@ -3,7 +3,6 @@ export default {
   // Everywhere
   again: "Try again",
   cancel: "Cancel",
-  close: "Close",
   copied: "Copied",
   copy: "Copy",
   copy_by_hand: "Press Ctrl+C to copy",

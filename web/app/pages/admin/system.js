@@ -60,10 +60,11 @@ function Backup() {
 
 export default function System() {
   const system = useLoad(() => get("/system"));
+  const letters = system.data.value?.warnings.every(({ kind }) => kind !== "no_mail_server");
   return html`<div class="page-head"><${Title}>${t("admin.system")}<//>
       <div class="actions"><button type="button" onClick=${system.reload}>${t("outbox.again")}</button></div></div>
     <${Loaded} of=${system}>${(/** @type {Schemas["System"]} */ state) => html`
       <${Warnings} warnings=${state.warnings} />
       <${Card}><${Numbers} state=${state} /><//>`}<//>
-    ${may("system-admin") && html`<div class="two"><${Backup} /><${MailTest} /></div>`}`;
+    ${may("system-admin") && html`<div class="two"><${Backup} />${letters && html`<${MailTest} />`}</div>`}`;
 }
