@@ -550,7 +550,7 @@ export default {
   "log.waiting.other": "{n} neu",
   "outbox.again": "Neu nachsehen",
   "outbox.link": "Link zeigen",
-  "outbox.link.of": "Link für {to} zeigen",
+  "outbox.link.of": "Link zeigen: Brief an {to}",
   "outbox.link.text": "Das ist der Link aus dem Brief an {to}. Wer ihn hat, kann ihn benutzen.",
   "outbox.next": "wieder",
   "outbox.no_mail": "Es ist kein Mailserver eingerichtet, also geht kein Brief hinaus. Öffne den Link eines Briefes und gib ihn selbst weiter, oder setze email.smtp_host in der Konfiguration.",
