@@ -474,8 +474,18 @@ email: { smtp_host: 127.0.0.1, smtp_port: 9, smtp_tls: none, smtp_from_email: ga
     await mia.goto("/admin/invitations", "Invitations");
     await button(mia.page, "New invitation…").click();
     same(await dialog(mia.page).getByLabel("Role").locator("option").allTextContents(), ["reader"], "what she may give, as far as she knows");
-    await visit.goto(`/admin/people/${house.mia.id}`, "Mia");
-    await leave(mia, visit, house);
+    await house.ask("POST", "/roles", { name: "helper", permissions: ["users-read", "users-write", "users-delete", "roles-read"] }, house.admin);
+    await house.ask("POST", "/users", { username: "hal", password: PASSWORD, role: "helper" }, house.admin);
+    const hal = await Visit.begin(house);
+    await hal.signIn("hal");
+    await hal.goto("/admin/people", "People");
+    await link(hal.page, "Ann Miller").click();
+    await hal.page.getByText("This account may more than you").waitFor();
+    must(!await button(hal.page, "Save").count() && !await button(hal.page, "Delete…").count(), "an admin is beyond a helper");
+    await hal.goto(`/admin/people/${house.bob.id}`, "Bob Miller");
+    await until(async () => await field(hal.page, "Role").locator("option").count() === 3, "roles to give");
+    same((await field(hal.page, "Role").locator("option").allTextContents()).sort(), ["developer", "helper", "reader"], "what a helper may give");
+    await leave(hal, mia, visit, house);
   },
 
   async "all of it in German, and narrow"(binary) {

@@ -24,14 +24,20 @@ function parse(text) {
  * @param {number} last @param {AbortSignal} stop @param {(one: Happening) => void} tell @param {() => void} opened
  * @returns {Promise<number | null>} how long to wait before the next one; `null` for never */
 async function read(last, stop, tell, opened) {
-  const silence = new AbortController();
-  let timer = setTimeout(() => silence.abort(), PATIENCE);
+  const end = new AbortController();
+  let silent = false;
+  const still = () => {
+    silent = true;
+    end.abort();
+  };
+  let timer = setTimeout(still, PATIENCE);
+  stop.addEventListener("abort", () => end.abort(), { signal: end.signal });
   try {
     const answer = await fetch(address("/events/stream", {}), {
       headers: { "last-event-id": String(last) },
       credentials: "same-origin",
       cache: "no-store",
-      signal: AbortSignal.any([stop, silence.signal]),
+      signal: end.signal,
     });
     if (answer.status === 401) for (const out of onStranger) out();
     if (answer.status === 401 || answer.status === 403) return null;
@@ -43,16 +49,18 @@ async function read(last, stop, tell, opened) {
       const { value, done } = await reader.read();
       if (done) return PAUSE;
       clearTimeout(timer);
-      timer = setTimeout(() => silence.abort(), PATIENCE);
+      timer = setTimeout(still, PATIENCE);
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop() ?? "";
       for (const one of blocks.flatMap(parse)) tell(one);
     }
   } catch {
-    if (!stop.aborted && !silence.signal.aborted) missed();
+    if (!stop.aborted && !silent) missed();
     return PAUSE;
   } finally {
     clearTimeout(timer);
+    // Lets go of the connection, whatever ended the reading, and of `stop`.
+    end.abort();
   }
 }
 

@@ -79,7 +79,7 @@ function Tools() {
     <div class="field"><label for="events-dialect">${t("events.dialect")}</label>
       <select id="events-dialect" value=${one("dialect")} onChange=${set("dialect")}>
         <option value="">${t("filter.all")}</option>
-        ${["pages", ...(house.value?.dialects ?? []), "cli"].map((name) => html`<option value=${name}>${dialectName(name)}</option>`)}
+        ${["pages", ...(house.value?.dialects ?? []), "cli"].map((name) => html`<option value=${name}>${dialectName(name)} (${name})</option>`)}
       </select></div>
     <div class="field"><label for="events-from">${t("events.from")}</label>
       <input id="events-from" type="date" value=${one("from")} onChange=${set("from")} /></div>

@@ -13,10 +13,17 @@ import { Handover, When, onlyIf } from "./parts.js";
 const STATES = /** @type {const} */ (["waiting", "held", "failed", "sent"]);
 const KINDS = /** @type {const} */ ({ waiting: "wait", held: "wait", failed: "bad", sent: "good" });
 
+/** When it is tried again.
+ * @param {{ at: string | null | undefined }} given */
+function Next({ at }) {
+  const soon = !at || new Date(at).getTime() < Date.now() + 60_000;
+  return soon ? t("outbox.soon") : html`${t("outbox.next")} <${When} at=${at} />`;
+}
+
 /** @param {{ one: Letter }} given */
 function Fate({ one }) {
   return html`<${Badge} kind=${KINDS[one.status]}>${t(`outbox.status.${one.status}`)}<//>
-    ${one.status === "waiting" && one.attempts > 0 && html` <span class="quiet small">${t("outbox.next")} <${When} at=${one.next_attempt_at} /></span>`}
+    ${one.status === "waiting" && one.attempts > 0 && html` <span class="quiet small"><${Next} at=${one.next_attempt_at} /></span>`}
     ${one.last_error && one.status !== "sent" && html`<span class="quiet small below">${one.last_error}</span>`}`;
 }
 
