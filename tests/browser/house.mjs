@@ -71,6 +71,7 @@ export class House {
     house.port = await freePort();
     house.url = `http://127.0.0.1:${house.port}`;
     house.config = join(house.folder, "gatelodge.yaml");
+    if (typeof settings === "function") settings = await settings(house.url);
     const listen = settings.includes("server:") ? "" : `server:\n  listen: 127.0.0.1:${house.port}\n`;
     writeFileSync(house.config, `${listen}${settings.replaceAll("{port}", house.port)}`, { mode: 0o600 });
     await house.start();
@@ -159,7 +160,9 @@ export class Visit {
     page.on("pageerror", (error) => note(`script: ${error.stack ?? error}`));
     page.on("request", (request) => {
       const url = new URL(request.url());
-      if (url.origin !== this.house.url && !["data:", "blob:", "about:"].includes(url.protocol)) note(`another host: ${url}`);
+      // Whoever leaves for a provider is on the provider's pages, which are not ours to judge.
+      const ours = !request.isNavigationRequest() && request.frame().url().startsWith(this.house.url);
+      if (ours && url.origin !== this.house.url && !["data:", "blob:", "about:"].includes(url.protocol)) note(`another host: ${url}`);
     });
   }
 

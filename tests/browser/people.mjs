@@ -1,5 +1,7 @@
 // What people see: the first run, signing in, what letters lead to, home, their account.
 
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { House, PASSWORD, Visit, must, same, until } from "./house.mjs";
 
 const NEW = "Elder-berry-9";
@@ -18,6 +20,17 @@ async function signedIn(binary, settings) {
 
 async function leave(...all) {
   for (const one of all) await (one instanceof Visit ? one.end() : one.close());
+}
+
+/** The OpenID provider that the Rust tests sign in through as well. */
+async function startProvider(redirect) {
+  must(process.env.OIDC_PROVIDER_DIR, "OIDC_PROVIDER_DIR names the folder of tests/oidc's packages");
+  const server = fileURLToPath(new URL("../oidc/server.mjs", import.meta.url));
+  const process_ = spawn(process.execPath, [server, redirect], { stdio: ["pipe", "pipe", "ignore"] });
+  let said = "";
+  process_.stdout.on("data", (text) => (said += text));
+  const issuer = await until(async () => /^issuer (\S+)/m.exec(said)?.[1], "the provider listens");
+  return { process: process_, issuer };
 }
 
 const field = (page, label) => page.getByLabel(label, { exact: true });
@@ -442,6 +455,62 @@ sso:
     await page.getByText("The provider cannot be reached just now.").waitFor();
     must(!page.url().includes("error"), "the address is clean");
     await leave(visit, house);
+  },
+
+  async "through a provider one signs in, links, unlinks"(binary) {
+    let provider;
+    const house = await House.open(binary, async (url) => {
+      const started = await startProvider(`${url}/auth/sso/callback`);
+      provider = started.process;
+      return `server:
+  listen: 127.0.0.1:{port}
+  public_url: ${url}
+sso:
+  providers:
+    cellar:
+      display_name: Cellar
+      issuer_url: ${started.issuer}
+      client_id: gatelodge-RS256
+      client_secret: "secret: of & RS256"
+`;
+    });
+    await house.settle();
+    const visit = await Visit.begin(house);
+    const { page } = visit;
+    // What the provider's own pages say.
+    visit.expects(/fonts\.|Content Security Policy.*fonts|favicon/);
+    const there = async () => {
+      await page.locator("input[name=login]").fill("ann");
+      await page.locator("input[name=password]").fill("any");
+      await page.locator("button[type=submit]").click();
+      const consent = page.locator("button[type=submit]", { hasText: "Continue" });
+      await consent.or(page.getByRole("button", { name: "Sign out" }).or(page.getByRole("heading", { name: "Sign in" }))).first().waitFor();
+      if (await consent.count()) await consent.click();
+    };
+    await visit.goto("/account/links", "Sign in");
+    await page.getByRole("link", { name: "Sign in with Cellar" }).click();
+    await there();
+    await page.getByText("Nobody here is known by that account.").waitFor();
+    await visit.look("sign-in-refused");
+    await visit.signIn();
+    await visit.goto("/account/links", "Linked sign-ins");
+    await button(page, "Link Cellar").click();
+    await field(page, "Current password").fill(PASSWORD);
+    await submit(page);
+    await until(async () => await page.getByText("ann@elsewhere.example").count() || await page.locator("input[name=login]").count(), "the provider, or back already");
+    if (await page.locator("input[name=login]").count()) await there();
+    await visit.heading("Linked sign-ins");
+    await page.getByText("ann@elsewhere.example").waitFor();
+    await visit.look("account-links-linked");
+    await button(page, "Sign out").click();
+    await visit.goto("/account/links", "Sign in");
+    await page.getByRole("link", { name: "Sign in with Cellar" }).click();
+    await visit.heading("Linked sign-ins");
+    await button(page, "Remove Cellar?").click();
+    await button(page.getByRole("dialog"), "Remove").click();
+    await page.getByText("Nothing is linked yet.").waitFor();
+    await leave(visit, house);
+    provider.stdin.end();
   },
 
   async "the language is the browser's until somebody chooses, and so are the colours"(binary) {

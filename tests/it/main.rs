@@ -42,6 +42,7 @@ mod native_desk;
 mod native_events;
 mod native_invitations;
 mod native_letters;
+mod native_options;
 mod native_people;
 mod native_profile;
 mod native_register;

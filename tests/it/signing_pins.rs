@@ -158,12 +158,13 @@ async fn a_pin_is_good_inside_its_networks_only() {
         assert_eq!(inside(ask(&house, "bob", PIN)).send().await.status, 200);
         let options = inside(house.get("/api/v1/auth/options")).send().await.json();
         assert_eq!(options["people"][0]["username"], "bob");
+        assert_eq!(options["pin_allowed"], true);
     }
     for outside in OUTSIDE {
         let answer = outside(ask(&house, "bob", PIN)).send().await;
         assert_eq!(answer.problem(401, "unauthorized"), "wrong name or password");
         let options = outside(house.get("/api/v1/auth/options")).send().await.json();
-        assert_eq!(options["people"], json!([]));
+        assert_eq!((&options["people"], &options["pin_allowed"]), (&json!([]), &json!(false)));
     }
     assert_eq!(sign_in(&house, PIN).await.status, 200, "tries from outside lock nobody out");
 }

@@ -2,7 +2,7 @@
 import { computed, effect, html, render, signal } from "./lib/html.js";
 import { missed, returns } from "./lib/connection.js";
 import { below, root } from "./lib/place.js";
-import { find, go, path, query } from "./lib/router.js";
+import { find, go, path, query, refused } from "./lib/router.js";
 import { house, may, refresh, user } from "./lib/session.js";
 import { language, speak } from "./lib/words.js";
 import { Layout } from "./layout.js";
@@ -35,6 +35,8 @@ function elsewhere(wanted, found) {
   }
   if (wanted === "/setup" && !may("system-admin")) return "/";
   if (wanted !== "/sign-in") return null;
+  // Whoever is signed in and comes back from a provider wanted to link it.
+  if (refused()) return "/account/links";
   const to = wayBack(query.peek().get("to"));
   const own = below(to);
   if (find(routes, own.split("?")[0])) return own;
@@ -59,6 +61,7 @@ async function follow() {
   try {
     const { default: page } = await found.route.load();
     show(page, found.params);
+    if (history.state?.loaded_anew) history.replaceState(null, "");
   } catch {
     if (turn === turns) torn();
   }

@@ -2,11 +2,12 @@
 import { html, useEffect, useRef } from "./lib/html.js";
 import { lost, returns } from "./lib/connection.js";
 import { keep } from "./lib/place.js";
-import { Link, path } from "./lib/router.js";
+import { Link, find, focusHeading, path } from "./lib/router.js";
 import { calledName, may, signOut, user } from "./lib/session.js";
 import { Toasts } from "./lib/toast.js";
 import { Act, Questions } from "./lib/ui.js";
 import { LANGUAGES, choose, language, t } from "./lib/words.js";
+import { routes } from "./routes.js";
 
 /** The pages of admins, each with the permission that it needs. */
 export const ADMIN = /** @type {const} */ ([
@@ -98,6 +99,8 @@ function Connection() {
 /** @param {{ children: any, moving: boolean }} given */
 export function Layout({ children, moving }) {
   const within = user.value !== null;
+  // Letters' links and the like are one small thing to decide, whoever sits here.
+  const narrow = !within || (path.value !== "/setup" && find(routes, path.value)?.route.open);
   return html`<a class="skip" href="#main" onClick=${skip}>${t("nav.skip")}</a>
     <div class="progress" data-on=${moving || undefined}></div>
     <header class="top ${within ? "" : "alone"}">
@@ -108,7 +111,7 @@ export function Layout({ children, moving }) {
     </header>
     <${Connection} />
     ${within && html`<${Sections} />`}
-    <main id="main" class=${within ? "wide" : "narrow"}>${children}</main>
+    <main id="main" class=${narrow ? "narrow" : "wide"}>${children}</main>
     <${Switches} />
     <${Questions} />
     <${Toasts} />`;
@@ -117,5 +120,5 @@ export function Layout({ children, moving }) {
 /** @param {MouseEvent} event */
 function skip(event) {
   event.preventDefault();
-  /** @type {HTMLElement | null} */ (document.querySelector("main h1"))?.focus();
+  focusHeading();
 }

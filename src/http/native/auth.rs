@@ -137,6 +137,8 @@ struct Options {
     registration_mode: Mode,
     /// Providers elsewhere by which one can sign in here.
     providers: Vec<Provider>,
+    /// Whether a PIN is good from here.
+    pin_allowed: bool,
     /// The people who have a PIN; empty outside the house.
     people: Vec<Person>,
     /// The dialects whose doors are open.
@@ -295,6 +297,7 @@ impl AuthApi {
             setup_token_required: setup_required && !origin.at_home,
             registration_mode: self.core.settings().registration.into(),
             providers: self.providers(),
+            pin_allowed: origin.is_within(&self.core.settings().pin_networks),
             people: self.core.pad_people(&origin).await?.into_iter().map(Person::from).collect(),
             dialects: self.on.names().map(str::to_owned).collect(),
             user,

@@ -51,7 +51,8 @@ export const forgetAll = () => keep("people", null);
 /** Who may be chosen by PIN: those who are remembered here, and those whom the house shows inside.
  * @returns {Known[]} */
 export function choices() {
-  const shown = (house.value?.people ?? []).map(({ username, display_name }) => ({ username, name: display_name || username }));
+  if (!house.value?.pin_allowed) return [];
+  const shown = house.value.people.map(({ username, display_name }) => ({ username, name: display_name || username }));
   const here = remembered();
   return [...here, ...shown.filter(({ username }) => !here.some((one) => one.username === username))];
 }

@@ -37,6 +37,13 @@ export function take(name) {
   return value;
 }
 
+/** Whether a provider sent somebody back with an error that nobody has read yet. */
+export const refused = () => taken.error !== null;
+
+/** Where the focus goes when what it was on has gone. */
+export const focusHeading = () =>
+  /** @type {HTMLElement | null} */ (document.querySelector("main h1"))?.focus();
+
 /** @param {string} to @param {{ replace?: boolean }} [how] */
 export function go(to, { replace = false } = {}) {
   const url = new URL(to.slice(1), root);

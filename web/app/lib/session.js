@@ -40,6 +40,8 @@ export async function signOut() {
   if (answer.ok || answer.status === 401) {
     ended.value = false;
     user.value = null;
+    // What the house offers to a stranger: it may have changed meanwhile.
+    refresh();
   }
   return answer;
 }

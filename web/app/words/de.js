@@ -246,6 +246,7 @@ export default {
   "profile.name": "Name",
   "profile.new_email": "Neue Adresse",
   "profile.new_email_hint": "Sie gilt, sobald du dem Link im Brief dorthin folgst.",
+  "profile.resent": "Wenn die Adresse noch wartet, ist ein Brief unterwegs.",
   "profile.since": "Hier seit",
   "session.about": "Hier steht jede Anmeldung, mit welcher App auch immer. Wird eine abgemeldet, endet sie sofort.",
   "session.browser_on": "{browser} auf {system}",

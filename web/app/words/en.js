@@ -256,6 +256,7 @@ export default {
   "profile.name": "Name",
   "profile.new_email": "New address",
   "profile.new_email_hint": "It counts once you follow the link in the letter to it.",
+  "profile.resent": "If the address still waits, a letter is on its way.",
   "profile.since": "Here since",
   "session.about": "Every sign-in stands here, whatever app it was made with. Signing one out ends it at once.",
   "session.browser_on": "{browser} on {system}",

@@ -2,6 +2,7 @@
 import { get, patch, post, remove } from "../../lib/api.js";
 import { Field, FormOf, Select, Submit, useForm } from "../../lib/forms.js";
 import { html, useState } from "../../lib/html.js";
+import { focusHeading } from "../../lib/router.js";
 import { user } from "../../lib/session.js";
 import { toast } from "../../lib/toast.js";
 import { Act, Badge, Card, Copy, Dialog, Loaded, Pager, confirm, useLoad } from "../../lib/ui.js";
@@ -34,8 +35,7 @@ export function KeyList({ of, page, go, title, head, write = true, revoke = true
   const gone = () => {
     toast(t("keys.revoked"));
     keys.reload();
-    // The button that had the focus goes with its key.
-    /** @type {HTMLElement | null} */ (document.querySelector("main h1"))?.focus();
+    focusHeading();
   };
   const make = write && html`<button type="button" class=${of ? "" : "strong"} onClick=${() => setAsked("new")}>${t("keys.make")}</button>`;
   return html`${head?.(make)}

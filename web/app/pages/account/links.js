@@ -3,7 +3,7 @@ import { get, post, remove } from "../../lib/api.js";
 import { FormOf, PasswordField, Submit, useForm } from "../../lib/forms.js";
 import { html, useState } from "../../lib/html.js";
 import { root } from "../../lib/place.js";
-import { Title, take } from "../../lib/router.js";
+import { Title, focusHeading, take } from "../../lib/router.js";
 import { house, user } from "../../lib/session.js";
 import { toast } from "../../lib/toast.js";
 import { Act, Card, Dialog, Loaded, confirm, useLoad } from "../../lib/ui.js";
@@ -35,6 +35,7 @@ export default function Links() {
           <br /><span class="quiet">${t("links.times", { since: day(one.created_at), used: ago(one.last_used_at) })}</span></div>
         <${Act} class="danger-line" act=${() => unlink(one)} done=${() => {
           toast(t("links.removed"));
+          focusHeading();
           links.reload();
         }} aria-label=${t("links.remove_ask", { name: called(one.provider) })}>${t("remove")}<//>
       </li>`)}</ul>`

@@ -5,7 +5,7 @@ import { html, useState } from "../../lib/html.js";
 import { Title } from "../../lib/router.js";
 import { user } from "../../lib/session.js";
 import { toast } from "../../lib/toast.js";
-import { Badge, Card } from "../../lib/ui.js";
+import { Act, Badge, Card } from "../../lib/ui.js";
 import { day, t } from "../../lib/words.js";
 
 export default function Profile() {
@@ -58,6 +58,7 @@ function Address({ me }) {
   });
   return html`<${Card} title=${t("email")}>
     <p>${me.email ?? t("none")} ${me.email && html`<${Badge} kind=${me.email_verified ? "good" : "wait"}>${t(me.email_verified ? "email.verified" : "email.unverified")}<//>`}</p>
+    ${me.email && !me.email_verified && html`<p><${Act} act=${() => post("/auth/resend-verification", { body: { email: me.email ?? "" } })} done=${() => toast(t("profile.resent"))}>${t("verify.again_button")}<//></p>`}
     ${sent && html`<div class="notice good" role="status"><p>${t("profile.letter_sent", { email: sent })}</p></div>`}
     <${FormOf} form=${form}>
       <${Field} form=${form} name="email" type="email" label=${t("profile.new_email")} hint=${t("profile.new_email_hint")} autocomplete="email" />

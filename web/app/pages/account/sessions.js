@@ -1,7 +1,7 @@
 // Where I am signed in, and the way out of each.
 import { get, remove } from "../../lib/api.js";
 import { html } from "../../lib/html.js";
-import { Title } from "../../lib/router.js";
+import { Title, focusHeading } from "../../lib/router.js";
 import { toast } from "../../lib/toast.js";
 import { Act, Badge, Card, Loaded, confirm, useLoad } from "../../lib/ui.js";
 import { ago, maybe, moment, t } from "../../lib/words.js";
@@ -38,6 +38,7 @@ export default function Sessions() {
   };
   const ended = () => {
     toast(t("session.ended"));
+    focusHeading();
     sessions.reload();
   };
   return html`<div class="column">

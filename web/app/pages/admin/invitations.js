@@ -2,12 +2,12 @@
 import { get, post, remove } from "../../lib/api.js";
 import { Field, FormOf, Select, Submit, useForm } from "../../lib/forms.js";
 import { html, useState } from "../../lib/html.js";
-import { Title, ask, query } from "../../lib/router.js";
+import { Title, ask, focusHeading, query } from "../../lib/router.js";
 import { may } from "../../lib/session.js";
 import { toast } from "../../lib/toast.js";
 import { Act, Badge, Card, Dialog, Loaded, Pager, Table, confirm, useLoad } from "../../lib/ui.js";
 import { ago, count, moment, t } from "../../lib/words.js";
-import { DEFAULT_ROLE, Handover, asOptions, toHeading, useRoleNames } from "./parts.js";
+import { DEFAULT_ROLE, Handover, asOptions, useRoleNames } from "./parts.js";
 
 /** @typedef {import("../../types").Schemas["Invitation"]} Invitation */
 
@@ -54,7 +54,7 @@ export default function Invitations() {
     if (answer.ok) {
       list.reload();
       toast(t("invitation.withdrawn"));
-      toHeading();
+      focusHeading();
     }
     return answer;
   };

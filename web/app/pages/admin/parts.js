@@ -58,11 +58,6 @@ export function Handover({ link, password, text, until, again = false }) {
   </div>`;
 }
 
-/** Where the focus goes when what had it is no more. */
-export function toHeading() {
-  /** @type {HTMLElement | null} */ (document.querySelector("main h1"))?.focus();
-}
-
 /** @param {string} kind */
 export const eventName = (kind) => maybe(`event.${kind}`, kind.replaceAll("_", " "));
 /** @param {string} name */

@@ -2,7 +2,7 @@
 import { get, patch, remove } from "../../lib/api.js";
 import { Field, FormOf, Select, Submit, useForm } from "../../lib/forms.js";
 import { html, useState } from "../../lib/html.js";
-import { Link, Title, go } from "../../lib/router.js";
+import { Link, Title, focusHeading, go } from "../../lib/router.js";
 import { may, user } from "../../lib/session.js";
 import { toast } from "../../lib/toast.js";
 import { Act, Card, Loaded, confirm, useLoad } from "../../lib/ui.js";
@@ -10,7 +10,7 @@ import { moment, t } from "../../lib/words.js";
 import { KeyList } from "../account/key-list.js";
 import { Access } from "./access.js";
 import { NewPerson } from "./new-person.js";
-import { asOptions, covers, eventsOf, toHeading, useRoleNames } from "./parts.js";
+import { asOptions, covers, eventsOf, useRoleNames } from "./parts.js";
 import { State } from "./people.js";
 import { SignIns } from "./sign-ins.js";
 
@@ -142,7 +142,7 @@ function Account({ id }) {
     const had = document.activeElement;
     person.data.value = one;
     // What was pressed may be gone now.
-    requestAnimationFrame(() => had && !had.isConnected && toHeading());
+    requestAnimationFrame(() => had && !had.isConnected && focusHeading());
   };
   return html`<p class="links back"><${Link} to="/admin/people">${t("people.all")}<//></p>
     ${person.problem.value && !person.data.value && html`<${Title}>${t("admin.people")}<//>`}

@@ -1,11 +1,12 @@
 // Where somebody is signed in now.
 import { get, remove } from "../../lib/api.js";
 import { html } from "../../lib/html.js";
+import { focusHeading } from "../../lib/router.js";
 import { toast } from "../../lib/toast.js";
 import { Act, Badge, Card, Loaded, confirm, useLoad } from "../../lib/ui.js";
 import { maybe, t } from "../../lib/words.js";
 import { device } from "../account/sessions.js";
-import { When, dialectName, toHeading } from "./parts.js";
+import { When, dialectName } from "./parts.js";
 
 /** @typedef {import("../../types").Schemas} Schemas */
 
@@ -16,7 +17,7 @@ export function SignIns({ of: { id, display_name, username, updated_at }, write 
   const gone = (/** @type {string} */ text) => {
     list.reload();
     toast(text);
-    toHeading();
+    focusHeading();
   };
   const endAll = async () => {
     if (!await confirm({ title: t("sign_ins.all.title", { name }), text: t("sign_ins.all.text"), yes: t("sign_ins.all") })) return;
