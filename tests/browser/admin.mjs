@@ -13,11 +13,12 @@ const REFUSED = /Failed to load resource: .*status of (400|403|404|409|422|503)/
 const AWAY = /Failed to load resource: net::ERR|status of 503|ERR_/;
 
 /** A settled house with some people, and ann's browser in it. */
-async function settled(binary, settings = "server: { listen: \"127.0.0.1:{port}\", public_url: \"http://127.0.0.1:{port}\" }\n") {
+async function settled(binary, settings = "server: { listen: \"127.0.0.1:{port}\", public_url: \"http://127.0.0.1:{port}\" }\n", before = async (_house) => {}) {
   const house = await House.open(binary, settings);
   await house.settle();
   house.bob = await house.ask("POST", "/users", { username: "bob", email: "bob@example.org", display_name: "Bob Miller", password: PASSWORD }, house.admin);
   house.mia = await house.ask("POST", "/users", { username: "mia", display_name: "Mia", password: PASSWORD, role: "maintainer" }, house.admin);
+  await before(house);
   const visit = await Visit.begin(house);
   await visit.signIn();
   return { house, visit, page: visit.page };
@@ -62,8 +63,7 @@ db.execute("COMMIT")
 
 export default {
   async "ten thousand people are searched, filtered and paged"(binary) {
-    const { house, visit, page } = await settled(binary);
-    await crowd(house);
+    const { house, visit, page } = await settled(binary, undefined, crowd);
     await visit.goto("/admin/people", "People");
     await page.getByText("10,003 entries · page 1 of 201").waitFor();
     await visit.look("admin-people");
