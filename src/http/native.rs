@@ -7,6 +7,7 @@ mod events;
 mod invitations;
 mod keys;
 mod links;
+mod options;
 mod people;
 mod profile;
 mod reason;
@@ -50,6 +51,7 @@ enum Tag {
 /// All operations of native.
 pub type Apis = (
     auth::AuthApi,
+    options::OptionsApi,
     links::LinksApi,
     setup::SetupApi,
     profile::ProfileApi,
@@ -65,7 +67,8 @@ pub type Apis = (
 /// streams end then.
 pub fn apis(core: &Core, on: Dialects, stop: watch::Receiver<bool>) -> Apis {
     (
-        auth::AuthApi { core: core.clone(), on },
+        auth::AuthApi { core: core.clone() },
+        options::OptionsApi { core: core.clone(), on },
         links::LinksApi { core: core.clone() },
         setup::SetupApi { core: core.clone() },
         profile::ProfileApi { core: core.clone() },

@@ -226,3 +226,27 @@ export class Visit {
     must(!defects.length, `the browser noted: ${defects.join("\n  ")}`);
   }
 }
+
+/** What a refused form and a used link say in the console. */
+export const REFUSED = /Failed to load resource: .*status of (400|401|403|409|422)/;
+
+/** A settled house, and ann's browser in it. */
+export async function signedIn(binary, settings) {
+  const house = await House.open(binary, settings);
+  await house.settle();
+  const visit = await Visit.begin(house);
+  await visit.signIn();
+  return { house, visit, page: visit.page };
+}
+
+export async function leave(...all) {
+  for (const one of all) await (one instanceof Visit ? one.end() : one.close());
+}
+
+export const field = (page, label) => page.getByLabel(label, { exact: true });
+export const button = (page, name) => page.getByRole("button", { name, exact: true });
+export const submit = (page) => page.keyboard.press("Enter");
+
+/** Everything that the browser keeps, as text. */
+export const storage = (page) =>
+  page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, location.href, history.state]));

@@ -10,7 +10,7 @@ import { closeBrowser, tidy } from "./house.mjs";
 
 const [binary, ...wanted] = process.argv.slice(2);
 if (!existsSync(binary ?? "")) throw new Error("name the program");
-const AREAS = ["people", "admin", "docs"];
+const AREAS = ["people", "account", "admin", "docs"];
 const chosen = wanted.length ? wanted : AREAS;
 
 let passed = 0;

@@ -26,10 +26,12 @@ export type Problem = {
   field?: string;
   reason?: string;
   limit?: number;
+  /** In seconds, where it makes sense to wait. */
+  wait?: number;
 };
 export type Answer<T> =
   | { ok: true; status: number; data: T }
-  | { ok: false; status: number; problem: Problem; retryAfter?: number };
+  | { ok: false; status: number; problem: Problem };
 export type Route = {
   path: string;
   load: () => Promise<{ default: (given: { params: Record<string, string> }) => unknown }>;

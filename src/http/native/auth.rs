@@ -1,42 +1,32 @@
 //! Coming in and going out.
 
-use poem::http::HeaderMap;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{
     Tag,
     ask::{DIALECT, Moment, Signed, Strict},
     error::NativeError,
-    setup::Mode,
     shapes::{Created, Message, Tokens, User, UserOnly},
 };
 use crate::{
     domain::{
         Core,
-        caller::Caller,
         error::{Error, Field, Reason},
         passwords::PasswordRule,
-        people::PadPerson,
         secret::Secret,
         sessions::Carrier,
         sign_in::{Proof, SignIn, SignedIn},
         sign_up::{Registered, Registration},
-        sso::ProviderSettings,
     },
     http::{
-        Dialects,
         client::{cookie_line, pages_cookie},
-        sso::by_pages,
         visitor::Visitor,
     },
 };
 
 pub struct AuthApi {
     pub core: Core,
-    /// Providers are offered only where the doors to them are open.
-    pub on: Dialects,
 }
 
 /// A name or e-mail and its password.
@@ -126,58 +116,6 @@ struct RegisterAnswer {
     token: Option<String>,
     #[oai(skip_serializing_if_is_none)]
     expires_at: Option<Moment>,
-}
-
-/// What a sign-in page needs to know.
-#[derive(Object)]
-struct Options {
-    setup_required: bool,
-    /// Whether the first account needs the set-up token from here.
-    setup_token_required: bool,
-    registration_mode: Mode,
-    /// Providers elsewhere by which one can sign in here.
-    providers: Vec<Provider>,
-    /// Whether a PIN is good from here.
-    pin_allowed: bool,
-    /// The people who have a PIN; empty outside the house.
-    people: Vec<Person>,
-    /// The dialects whose doors are open.
-    dialects: Vec<String>,
-    /// Whose session the cookie of the pages carries; `null` for everybody else.
-    #[oai(nullable)]
-    user: Option<User>,
-}
-
-/// A provider elsewhere; `login_url` is where a browser goes.
-#[derive(Object)]
-struct Provider {
-    name: String,
-    display_name: String,
-    login_url: String,
-}
-
-impl From<&ProviderSettings> for Provider {
-    fn from(provider: &ProviderSettings) -> Self {
-        Self {
-            name: provider.name.clone(),
-            display_name: provider.display_name.clone(),
-            login_url: provider.login_path(),
-        }
-    }
-}
-
-/// Somebody on the login pad.
-#[derive(Object)]
-struct Person {
-    id: Uuid,
-    username: String,
-    display_name: String,
-}
-
-impl From<PadPerson> for Person {
-    fn from(person: PadPerson) -> Self {
-        Self { id: person.id.uuid(), username: person.username, display_name: person.display_name }
-    }
 }
 
 /// A sign-in of the pages.
@@ -276,32 +214,6 @@ impl AuthApi {
         self.core.sign_out(&caller.0).await?;
         let cookie = set_cookie(visitor.secure(), "", 0);
         Ok(SignedOutAnswer::SignedOut(Message::new("signed out"), cookie))
-    }
-
-    /// What a sign-in page needs
-    ///
-    /// Public. People with a PIN are listed inside the house only.
-    #[oai(path = "/auth/options", method = "get", operation_id = "auth_options")]
-    async fn options(
-        &self,
-        visitor: Visitor,
-        headers: &HeaderMap,
-    ) -> Result<Json<Options>, NativeError> {
-        let origin = visitor.origin(DIALECT);
-        let setup_required = self.core.setup_required().await?;
-        let caller = by_pages(headers, &visitor.0).await?;
-        let user =
-            caller.as_ref().map(Caller::account).transpose()?.map(|account| (&**account).into());
-        Ok(Json(Options {
-            setup_required,
-            setup_token_required: setup_required && !origin.at_home,
-            registration_mode: self.core.settings().registration.into(),
-            providers: self.providers(),
-            pin_allowed: origin.is_within(&self.core.settings().pin_networks),
-            people: self.core.pad_people(&origin).await?.into_iter().map(Person::from).collect(),
-            dialects: self.on.names().map(str::to_owned).collect(),
-            user,
-        }))
     }
 
     /// Exchange a refresh token
@@ -417,16 +329,6 @@ impl AuthApi {
         let rule = PasswordRule::NATIVE;
         self.core.password_reset(&token, new, rule, &visitor.origin(DIALECT)).await?;
         Ok(Message::new("the password is changed; sign in with it"))
-    }
-}
-
-impl AuthApi {
-    fn providers(&self) -> Vec<Provider> {
-        let is_open = |provider: &&ProviderSettings| match provider.is_google() {
-            true => self.on.signup,
-            false => self.on.gpodder,
-        };
-        self.core.sso_providers().iter().filter(is_open).map(Provider::from).collect()
     }
 }
 

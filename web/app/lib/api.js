@@ -54,8 +54,8 @@ async function ask(method, path, given = {}) {
   }
   if (answer.ok) return { ok: true, status: answer.status, data: body };
   if (answer.status === 401) for (const tell of onStranger) tell();
-  const retryAfter = Number(answer.headers.get("retry-after")) || undefined;
-  return { ok: false, status: answer.status, problem: body ?? { error: "internal", message: "" }, retryAfter };
+  const problem = { error: "internal", message: "", ...body, wait: Number(answer.headers.get("retry-after")) || undefined };
+  return { ok: false, status: answer.status, problem };
 }
 
 /** @template {PathOf<"get">} P @param {P} path @param {Asked<P, "get">} [given]

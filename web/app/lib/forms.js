@@ -1,7 +1,7 @@
 // Forms: what is wrong stands at the field that it belongs to, what was typed stays, and a form is
 // sent once at a time.
 import { html, signal, useId, useMemo, useRef, useState } from "./html.js";
-import { language, maybe, t } from "./words.js";
+import { language, maybe, span, t } from "./words.js";
 
 /** @typedef {import("../types").Problem} Problem */
 /** @typedef {import("../types").Answer<any>} AnyAnswer */
@@ -16,11 +16,12 @@ const sentence = (text) => {
 /** What went wrong, in the reader's language; the server's own words where the catalogue has none.
  * @param {Problem} problem @param {string} [label] of the field that it speaks of */
 export function explain(problem, label) {
-  const { error, field = "", message, reason = "", limit } = problem;
+  const { error, field = "", message, reason = "", limit, wait = 0 } = problem;
   const name = label ?? field;
-  const own = message.startsWith(`${field} `) ? `${name} ${message.slice(field.length + 1)}` : message;
-  const said = sentence(own);
-  const text = language.value === "en" && said ? said : maybe(`problem.${error}`, said || t("problem.internal"));
+  const own = sentence(message.startsWith(`${field} `) ? `${name} ${message.slice(field.length + 1)}` : message);
+  const kind = maybe(`problem.${error}`, own || t("problem.internal"), { wait: span(wait) });
+  // The server says it more exactly, in English; how long to wait is told better here.
+  const text = language.value === "en" && own && error !== "too_many_requests" ? own : kind;
   const known = maybe(`problem.reason.${reason}`, text, { label: name, limit });
   return maybe(`problem.reason.${reason}.${field}`, known, { label: name, limit });
 }

@@ -3,7 +3,7 @@ import htm from "../../vendor/htm.js";
 import { Fragment, h, render } from "../../vendor/preact.js";
 
 export { Fragment, h, render };
-export { useCallback, useEffect, useId, useMemo, useRef, useState } from "../../vendor/hooks.js";
+export { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/hooks.js";
 export {
   batch, computed, effect, signal, untracked, useComputed, useSignal, useSignalEffect,
 } from "../../vendor/signals.js";

@@ -71,6 +71,14 @@ export function ago(text) {
   return day(text);
 }
 
+/** So many seconds, or the minutes that they nearly are.
+ * @param {number} seconds */
+export function span(seconds) {
+  const unit = seconds < 90 ? "second" : "minute";
+  const n = unit === "second" ? seconds : Math.ceil(seconds / 60);
+  return new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay: "long" }).format(n);
+}
+
 /** @param {number} n */
 export function bytes(n) {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"];

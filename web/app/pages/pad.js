@@ -2,7 +2,7 @@
 import { post } from "../lib/api.js";
 import { choices, forgetAll, remembered } from "../lib/enter.js";
 import { explain } from "../lib/forms.js";
-import { html, useEffect, useRef, useState } from "../lib/html.js";
+import { html, useLayoutEffect, useRef, useState } from "../lib/html.js";
 import { signedIn } from "../lib/session.js";
 import { t } from "../lib/words.js";
 
@@ -38,7 +38,8 @@ function Keys({ who, back }) {
   const [wrong, setWrong] = useState("");
   const [busy, setBusy] = useState(false);
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
-  useEffect(() => field.current?.focus(), []);
+  // At once, so that the first digit of a keyboard finds it.
+  useLayoutEffect(() => field.current?.focus(), []);
   const put = (/** @type {string} */ text) => setPin(text.replace(/\D/g, "").slice(0, LONGEST));
   const send = async (/** @type {Event} */ event) => {
     event.preventDefault();
