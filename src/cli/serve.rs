@@ -141,8 +141,9 @@ async fn greet(config: &Config, core: &Core, listeners: &[TcpListener]) -> Resul
     if let Some(token) = core.setup_token_make().await? {
         say("no account yet: make the first one, which will be the admin,");
         say("  here:      gatelodge user add NAME --generate");
-        say("  at home:   POST /api/v1/setup/initialize {username,email,password}");
-        say(&format!("  elsewhere: the same with the header X-Setup-Token: {}", token.reveal()));
+        say("  at home:   open the address in a browser, or");
+        say("             POST /api/v1/setup/initialize {username,email,password}");
+        say(&format!("  elsewhere: the same with this token; X-Setup-Token: {}", token.reveal()));
     }
     Ok(())
 }

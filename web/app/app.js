@@ -109,4 +109,4 @@ async function begin() {
   });
 }
 
-begin();
+begin().catch(torn);
