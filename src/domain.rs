@@ -9,6 +9,7 @@ pub mod api_keys;
 pub mod basic_session;
 pub mod caller;
 pub mod clock;
+pub mod disk;
 pub mod error;
 pub mod events;
 pub mod identities;
@@ -34,6 +35,7 @@ pub mod throttle;
 pub mod tokens;
 pub mod updates;
 pub mod upkeep;
+pub mod warnings;
 
 use std::{
     fmt, fs, io,

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::domain::{
     Core,
-    accounts::Account,
+    accounts::{Account, AccountFilter},
     caller::Caller,
     error::Result as Done,
     page::{Page, PageOf},
@@ -36,7 +36,7 @@ pub async fn all<T>(
 /// Accounts by name.
 pub async fn accounts(core: &Core, at_most: usize) -> Result<Vec<Account>, Failure> {
     let caller = Caller::operator();
-    all(async |page| core.users_list(&caller, String::new(), page).await, at_most).await
+    all(async |page| core.users_list(&caller, AccountFilter::default(), page).await, at_most).await
 }
 
 /// The account that somebody means by a name or an e-mail address.

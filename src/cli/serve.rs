@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     time::timeout,
 };
@@ -35,7 +35,7 @@ const STREAMS_END: Duration = Duration::from_secs(2);
 /// Serves until SIGTERM or SIGINT; requests in flight finish, ten seconds at the most.
 pub async fn run(config: Config) -> Result<(), Failure> {
     log::shape(house::log_format(&config), house::log_level(&config));
-    let hangups = https::hangups();
+    let (ends, hangups) = (ends(), https::hangups());
     // First, so that a port which is taken leaves no database behind.
     let plain = bind_all("server.listen", &config.server.listen)?;
     let source = https::source(&config);
@@ -73,7 +73,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let watchdog = tokio::spawn(systemd::watch(core.clone()));
     let certificate = tokio::spawn(https::follow(https, hangups));
     let told = async {
-        told_to_stop().await;
+        told_to_stop(ends).await;
         systemd::stopping();
         say("stopping: requests in flight finish");
         let _ = stop.send(true);
@@ -118,19 +118,24 @@ fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-async fn told_to_stop() {
-    let wait = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => {
+/// Both signals that mean the end. From here on they end no process before it has begun to serve.
+fn ends() -> [Option<Signal>; 2] {
+    [SignalKind::terminate(), SignalKind::interrupt()].map(|kind| signal(kind).ok())
+}
+
+async fn told_to_stop([terminate, interrupt]: [Option<Signal>; 2]) {
+    let wait = |signal: Option<Signal>| async move {
+        match signal {
+            Some(mut signal) => {
                 signal.recv().await;
             }
             // Without a handler the signal ends the process by itself.
-            Err(_) => std::future::pending().await,
+            None => std::future::pending().await,
         }
     };
     tokio::select! {
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::interrupt()) => {}
+        () = wait(terminate) => {}
+        () = wait(interrupt) => {}
     }
 }
 

@@ -96,6 +96,15 @@ impl Status {
     }
 }
 
+/// Which accounts somebody wants to see.
+#[derive(Clone, Debug, Default)]
+pub struct AccountFilter {
+    /// Part of a name, e-mail or display name.
+    pub q: String,
+    pub role: Option<String>,
+    pub status: Option<Status>,
+}
+
 /// The one canonical form of a name or address that somebody typed: NFKC, case folded.
 pub fn canonical(text: &str) -> String {
     let composed: String = text.nfkc().collect();
@@ -339,25 +348,28 @@ pub(super) fn row_by_email(
 /// Matches of `q` in name, e-mail or display name, by name; and how many there are in all.
 pub(super) fn rows_page(
     connection: &Connection,
-    q: &str,
+    filter: &AccountFilter,
     limit: u32,
     offset: u32,
 ) -> rusqlite::Result<(Vec<Account>, i64)> {
     const MATCHING: &str =
         "(?1 = '' OR username_key LIKE ?2 ESCAPE '\\' OR email LIKE ?3 ESCAPE '\\'
-        OR display_name LIKE ?3 ESCAPE '\\')";
+        OR display_name LIKE ?3 ESCAPE '\\')
+        AND (?4 IS NULL OR role = ?4) AND (?5 IS NULL OR status = ?5)";
     let like = |text: &str| {
         let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         format!("%{escaped}%")
     };
+    let q = filter.q.trim();
     let (key, shown) = (like(&canonical(q)), like(q));
+    let (role, status) = (&filter.role, filter.status.map(Status::name));
     let total = connection
         .prepare_cached(&format!("SELECT count(*) FROM accounts WHERE {MATCHING}"))?
-        .query_row(params![q, key, shown], |row| row.get(0))?;
+        .query_row(params![q, key, shown, role, status], |row| row.get(0))?;
     let rows = rows_where(
         connection,
-        &format!("{MATCHING} ORDER BY username_key LIMIT ?4 OFFSET ?5"),
-        params![q, key, shown, limit, offset],
+        &format!("{MATCHING} ORDER BY username_key LIMIT ?6 OFFSET ?7"),
+        params![q, key, shown, role, status, limit, offset],
     )?;
     Ok((rows, total))
 }

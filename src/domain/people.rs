@@ -2,7 +2,9 @@
 
 use super::{
     Core, Settings, Timestamp,
-    accounts::{self, Account, AccountId, Email, NewAccount, Status, Username, check_line},
+    accounts::{
+        self, Account, AccountFilter, AccountId, Email, NewAccount, Status, Username, check_line,
+    },
     addresses::tell_address_changed,
     caller::Caller,
     error::{Clash, Denied, Error, Field, Reason, Result},
@@ -54,18 +56,18 @@ pub struct PadPerson {
 }
 
 impl Core {
-    /// Accounts whose name, e-mail or display name contains `q`, by name.
+    /// Accounts that match the filter, by name.
     pub async fn users_list(
         &self,
         caller: &Caller,
-        q: String,
+        filter: AccountFilter,
         page: Page,
     ) -> Result<PageOf<Account>> {
         caller.must(USERS_READ)?;
         self.db
             .read(move |connection| {
                 let (rows, total) =
-                    accounts::rows_page(connection, q.trim(), page.limit(), page.offset())?;
+                    accounts::rows_page(connection, &filter, page.limit(), page.offset())?;
                 Ok(PageOf::new(rows, total))
             })
             .await

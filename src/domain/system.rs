@@ -13,6 +13,7 @@ use super::{
     events::{Event, EventKind},
     permissions::{SYSTEM_ADMIN, SYSTEM_HEALTH},
     secret::random_text,
+    warnings::{self, Warning},
 };
 
 /// What somebody who looks after the house wants to know of it.
@@ -27,7 +28,7 @@ pub struct SystemState {
     pub live_sessions: u64,
     pub letters_waiting: u64,
     pub hash_lanes: u32,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// A consistent copy of the database; its file is gone once this is dropped.
@@ -70,7 +71,8 @@ impl Core {
     pub async fn system_state(&self, caller: &Caller) -> Result<SystemState> {
         caller.must(SYSTEM_HEALTH)?;
         let now = self.clock.now();
-        let (accounts, live_sessions, letters_waiting, letters_failed) = self
+        let (settings, folder) = (self.settings.clone(), self.folder());
+        let (accounts, live_sessions, letters_waiting, warnings) = self
             .db
             .read(move |connection| {
                 let count = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
@@ -83,11 +85,7 @@ impl Core {
                         &[&now],
                     )?,
                     count("SELECT count(*) FROM outbox WHERE status IN ('waiting', 'held')", &[])?,
-                    // Those that were tried; others only lost their links.
-                    count(
-                        "SELECT count(*) FROM outbox WHERE status = 'failed' AND attempts > 0",
-                        &[],
-                    )?,
+                    warnings::now(connection, &settings, &folder)?,
                 ))
             })
             .await?;
@@ -102,45 +100,21 @@ impl Core {
             live_sessions: count(live_sessions),
             letters_waiting: count(letters_waiting),
             hash_lanes: u32::try_from(self.settings.hash.lanes).unwrap_or(u32::MAX),
-            warnings: self.warnings(letters_failed),
+            warnings,
         })
     }
 
-    fn warnings(&self, letters_failed: i64) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if self.settings.mail.is_none() {
-            warnings.push(
-                "email.smtp_host is not set: no letter goes out; hand their links over, see \
-                 /api/v1/outbox"
-                    .to_owned(),
-            );
-        }
-        if letters_failed > 0 {
-            warnings.push(format!(
-                "{letters_failed} letters of the last week could not be handed over: see \
-                 /api/v1/outbox?status=failed"
-            ));
-        }
-        if self.settings.link_base.is_none() {
-            warnings.push(
-                "server.public_url is not set: links in letters and invitations are held back \
-                 until it is"
-                    .to_owned(),
-            );
-        }
-        if self.settings.weak_hashing {
-            warnings
-                .push("auth.allow_weak is on: passwords are hashed below the floors".to_owned());
-        }
-        warnings
+    /// Where the database lies.
+    fn folder(&self) -> PathBuf {
+        self.db.path().parent().map(Path::to_owned).unwrap_or_default()
     }
 
     /// Makes a consistent copy beside the database while others read and write.
     pub async fn backup(&self, caller: &Caller) -> Result<BackupFile> {
         caller.must_not_be_key()?;
         caller.must(SYSTEM_ADMIN)?;
-        let folder = self.db.path().parent().map(Path::to_owned).unwrap_or_default();
-        let file = BackupFile { path: folder.join(format!("{COPY_PREFIX}{}.db", random_text(12))) };
+        let file =
+            BackupFile { path: self.folder().join(format!("{COPY_PREFIX}{}.db", random_text(12))) };
         fs::OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -155,10 +129,7 @@ impl Core {
 
     /// Removes copies that a killed process left behind.
     pub fn sweep_copies(&self) {
-        let Some(entries) = self.db.path().parent().and_then(|folder| fs::read_dir(folder).ok())
-        else {
-            return;
-        };
+        let Ok(entries) = fs::read_dir(self.folder()) else { return };
         for entry in entries.flatten() {
             if entry.file_name().to_string_lossy().starts_with(COPY_PREFIX) {
                 let _ = fs::remove_file(entry.path());

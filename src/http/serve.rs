@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -27,7 +27,7 @@ use hyper_util::{
 };
 use poem::{
     Addr, Endpoint,
-    http::uri::Scheme,
+    http::{Version, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
@@ -45,6 +45,9 @@ use super::tls::Current;
 const GRACE: Duration = Duration::from_secs(10);
 const HEADER_BYTES: usize = 32 * 1024;
 const STREAMS: u32 = 32;
+/// How much of a refused body is read, and for how long.
+const REST_BYTES: usize = 64 * 1024;
+const REST_TIME: Duration = Duration::from_secs(1);
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -199,8 +202,13 @@ async fn converse<E: Endpoint + 'static>(
             let (endpoint, busy) = (Arc::clone(&endpoint), Arc::clone(&busy));
             let parts = (request, local.clone(), remote.clone(), scheme.clone());
             async move {
-                let response = endpoint.get_response(parts.into()).await;
-                Ok::<_, Infallible>(busy_until_sent(response, busy))
+                let mut request = parts.into();
+                let rest = lend(&mut request);
+                let response = endpoint.get_response(request).await;
+                if let Some(rest) = &rest {
+                    let _ = timeout(REST_TIME, read_out(rest)).await;
+                }
+                Ok::<_, Infallible>(held(response, rest, busy))
             }
         })
     };
@@ -225,7 +233,59 @@ type Frames = BoxBody<Bytes, io::Error>;
 /// A connection is busy until the last frame of its answers is handed on: streams may be quiet.
 struct Held {
     frames: Frames,
+    _rest: Option<Rest>,
     _busy: Arc<()>,
+}
+
+/// What of a request nobody has read.
+type Rest = Arc<Mutex<Option<Frames>>>;
+
+/// A request's body that comes back when it is let go of. In HTTP/2 a body that goes before the answer
+/// is out cancels the answer: whoever is refused early would never learn why (RFC 9113, section 8.1).
+struct Lent {
+    frames: Option<Frames>,
+    rest: Rest,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = self.frames.take();
+    }
+}
+
+impl Body for Lent {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match &mut self.frames {
+            Some(frames) => Pin::new(frames).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.frames.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+    }
+}
+
+/// Lends a body of HTTP/2 to whoever answers. HTTP/1 reads on or hangs up by itself.
+fn lend(request: &mut poem::Request) -> Option<Rest> {
+    if request.version() != Version::HTTP_2 {
+        return None;
+    }
+    let frames = Frames::from(request.take_body());
+    let rest = Rest::default();
+    let lent = Lent { frames: Some(frames), rest: Arc::clone(&rest) };
+    request.set_body(Frames::new(lent));
+    Some(rest)
 }
 
 impl Body for Held {
@@ -248,8 +308,23 @@ impl Body for Held {
     }
 }
 
-fn busy_until_sent(response: poem::Response, busy: Arc<()>) -> Response<Held> {
-    Response::<Frames>::from(response).map(|frames| Held { frames, _busy: busy })
+/// Reads what nobody wanted: clients that are still sending do not all hear an answer that comes with
+/// a reset. Whoever sends much more than a form gets both.
+async fn read_out(rest: &Rest) {
+    let Some(mut frames) = rest.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        return;
+    };
+    let mut left = REST_BYTES;
+    while left > 0 {
+        let Some(Ok(frame)) = frames.frame().await else { return };
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len).max(1));
+    }
+    *rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(frames);
+}
+
+fn held(response: poem::Response, rest: Option<Rest>, busy: Arc<()>) -> Response<Held> {
+    let held = |frames| Held { frames, _rest: rest, _busy: busy };
+    Response::<Frames>::from(response).map(held)
 }
 
 fn builder(header_time: Duration) -> auto::Builder<TokioExecutor> {

@@ -92,7 +92,7 @@ export default {
     await dialog.getByLabel("What it is for").fill("Backup of the NAS");
     await dialog.getByLabel("Expires").selectOption("90");
     await dialog.getByLabel("only what I choose").check();
-    await dialog.getByLabel("users-read").check();
+    await dialog.getByLabel("See people").check();
     await visit.look("account-keys-make");
     await button(dialog, "Make a key").click();
     const key = await dialog.getByLabel("Key", { exact: true }).inputValue();
@@ -104,7 +104,7 @@ export default {
     must(!(await page.content()).includes(key) && !(await storage(page)).includes(key), "it is gone");
     await page.reload();
     await visit.heading("API keys");
-    await page.getByText("users-read").waitFor();
+    await page.getByText("See people").waitFor();
     await visit.look("account-keys");
     await button(page, "Edit Backup of the NAS").click();
     await dialog.getByLabel("What it is for").fill("NAS");

@@ -387,6 +387,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub setup_token: Option<String>,
     log: Arc<std::sync::Mutex<String>>,
+    reader: Option<std::thread::JoinHandle<()>>,
 }
 
 /// The program under test.
@@ -414,7 +415,7 @@ impl Server {
         let log = Arc::new(std::sync::Mutex::new(String::new()));
         let (ready, wait) = std::sync::mpsc::channel();
         let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 if let Some(rest) = line.split("serves on http://").nth(1) {
                     let address = rest.split([',', '"']).next().unwrap_or_default();
@@ -428,7 +429,7 @@ impl Server {
             Ok(address) => address,
             Err(error) => panic!("{error}: {}", log.lock().expect("unpoisoned")),
         };
-        let mut server = Self { child, address, setup_token: None, log };
+        let mut server = Self { child, address, setup_token: None, log, reader: Some(reader) };
         server.wait_until_healthy();
         let log = server.log();
         server.setup_token =
@@ -492,8 +493,9 @@ impl Server {
     pub fn terminate(mut self) -> (bool, String) {
         Command::new("kill").arg(self.child.id().to_string()).status().expect("kill");
         let status = self.child.wait().expect("an end");
-        // The reader of the log sees its end a moment later.
-        std::thread::sleep(Duration::from_millis(50));
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the whole log");
+        }
         (status.success(), self.log())
     }
 

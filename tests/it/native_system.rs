@@ -120,6 +120,30 @@ async fn the_state_of_the_house_is_for_those_who_may_see_its_health() {
     assert!(warnings.to_string().contains("auth.allow_weak"), "{warnings}");
 }
 
+#[tokio::test]
+async fn warnings_have_a_word_for_programs_and_tell_who_else_gets_at_the_data() {
+    let desk = Desk::with(|plan| plan.settings.mail = None).await;
+    let warnings = async || desk.get(SYSTEM, &desk.admin).await.ok(200)["warnings"].clone();
+    let told = warnings().await;
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!(told[0]["kind"], "no_mail_server");
+    assert!(text(&told[0]["message"]).contains("email.smtp_host"), "{told}");
+    assert!(told[0].get("amount").is_none(), "{told}");
+    let open = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(desk.house.folder(), mode).expect("set");
+    };
+    open(0o775);
+    let told = warnings().await;
+    assert_eq!(told[0]["kind"], "data_exposed", "{told}");
+    assert!(
+        text(&told[0]["message"]).contains("put files into the data folder (mode 775)"),
+        "{told}"
+    );
+    open(0o700);
+    assert_eq!(warnings().await.as_array().map(Vec::len), Some(1));
+}
+
 fn files(desk: &Desk) -> BTreeSet<String> {
     let entries = std::fs::read_dir(desk.house.folder()).expect("a folder");
     let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name();

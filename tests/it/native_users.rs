@@ -93,6 +93,37 @@ async fn a_search_finds_names_addresses_and_shown_names_in_any_case() {
 }
 
 #[tokio::test]
+async fn people_are_found_by_role_and_status() {
+    let desk = Desk::new().await;
+    let off = json!({"username": "una", "status": "disabled"});
+    desk.post(USERS, &desk.admin, &off).await.ok(201);
+    let cases = [
+        ("role=admin", vec!["ann"]),
+        ("role=reader", vec!["bob", "una"]),
+        ("role=reader&status=active", vec!["bob"]),
+        ("status=disabled", vec!["una"]),
+        ("status=pending", vec![]),
+        ("role=nobody", vec![]),
+        ("q=u&status=disabled", vec!["una"]),
+    ];
+    for (query, names) in cases {
+        let list = desk.get(&format!("{USERS}?{query}"), &desk.admin).await.ok(200);
+        let found: Vec<_> = list["data"]
+            .as_array()
+            .expect("rows")
+            .iter()
+            .map(|one| text(&one["username"]))
+            .collect();
+        assert_eq!(found, names, "{query}");
+        assert_eq!(list["total"], names.len(), "{query}");
+    }
+    let answer = desk.get(&format!("{USERS}?role=reader&page_size=1"), &desk.admin).await;
+    let links = answer.header("link");
+    assert!(links.contains("?role=reader&page=2&page_size=1>; rel=\"next\""), "{links}");
+    desk.get(&format!("{USERS}?status=gone"), &desk.admin).await.problem(422, "unprocessable");
+}
+
+#[tokio::test]
 async fn an_admin_makes_an_account_that_signs_in_at_once() {
     let desk = Desk::new().await;
     let body = json!({

@@ -1,13 +1,9 @@
 //! Where the data is: the folder, the file system and the disk under it, the database in it.
 
 use std::{
-    ffi::CString,
     fs,
     io::{self, Write},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{MetadataExt, OpenOptionsExt},
-    },
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,16 +16,15 @@ use crate::{
         examine::{Examined, examine},
         migrate,
     },
-    domain::{Clock, Timestamp},
+    domain::{
+        Clock, Timestamp,
+        disk::{Exposed, LEAST, LITTLE, exposed, space},
+    },
 };
 
 const FOLDER: &str = "folder";
 const DATABASE: &str = "database";
 const MIB: u64 = 1024 * 1024;
-/// Less than this is too little for the log of the database and a letter.
-const LEAST: u64 = 32 * MIB;
-/// Less than this is little for a copy of the database and some years.
-const LITTLE: u64 = 512 * MIB;
 /// Each sign-in waits for the disk once.
 const SLOW: Duration = Duration::from_millis(200);
 
@@ -85,35 +80,31 @@ fn folder(folder: &Path, written: &io::Result<Duration>) -> Finding {
 
 /// What is wrong with who may do what there.
 fn privacy(folder: &Path, data: &fs::Metadata) -> Option<Finding> {
-    let (shown, mode) = (folder.display(), data.mode() & 0o777);
-    if let Some((path, mode)) = open_file(folder) {
-        let shown = path.display();
-        let found = format!("others on this machine can open {shown} (mode {mode:o})");
-        let all = pasted(&folder.join(crate::db::FILE_NAME).display().to_string());
-        return Some(Finding::bad(FOLDER, found, format!("chmod 600 {all}*")));
-    }
+    let shown = folder.display();
     let advice = format!("chmod 700 {}", pasted(&shown.to_string()));
-    if mode & 0o022 != 0 {
-        let found = format!("others on this machine can put files into {shown} (mode {mode:o})");
-        return Some(Finding::bad(FOLDER, found, advice));
-    }
-    if mode & 0o077 != 0 {
-        let found = format!("others on this machine can look into {shown} (mode {mode:o})");
-        return Some(Finding::look(FOLDER, found, advice));
+    match exposed(folder).ok().flatten() {
+        Some(Exposed::File(path, mode)) => {
+            let shown = path.display();
+            let found = format!("others on this machine can open {shown} (mode {mode:o})");
+            let all = pasted(&folder.join(crate::db::FILE_NAME).display().to_string());
+            return Some(Finding::bad(FOLDER, found, format!("chmod 600 {all}*")));
+        }
+        Some(Exposed::Writable(_, mode)) => {
+            let found =
+                format!("others on this machine can put files into {shown} (mode {mode:o})");
+            return Some(Finding::bad(FOLDER, found, advice));
+        }
+        Some(Exposed::Readable(_, mode)) => {
+            let found = format!("others on this machine can look into {shown} (mode {mode:o})");
+            return Some(Finding::look(FOLDER, found, advice));
+        }
+        None => {}
     }
     let owner = |path: &Path| fs::metadata(path).map(|data| data.uid()).ok();
     let file = owner(&folder.join(crate::db::FILE_NAME))?;
     (file != data.uid()).then(|| {
         let found = format!("{shown} belongs to user {}, the database to {file}", data.uid());
         Finding::look(FOLDER, found, "let both belong to the user who runs the server")
-    })
-}
-
-fn open_file(folder: &Path) -> Option<(PathBuf, u32)> {
-    let names = ["", "-wal", "-shm"].map(|end| format!("{}{end}", crate::db::FILE_NAME));
-    names.into_iter().map(|name| folder.join(name)).find_map(|path| {
-        let mode = fs::metadata(&path).ok()?.mode() & 0o777;
-        (mode & 0o077 != 0).then_some((path, mode))
     })
 }
 
@@ -226,19 +217,6 @@ fn disk(folder: &Path) -> Finding {
         }
         _ => Finding::fine(NAME, found),
     }
-}
-
-/// The bytes, and where they are counted the files, that somebody who is not root may still write.
-fn space(path: &Path) -> io::Result<(u64, Option<u64>)> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: statvfs is plain data, for which zeros are a value.
-    let mut data: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: the path ends with a zero, the other pointer is to a statvfs of ours.
-    if unsafe { libc::statvfs(path.as_ptr(), &raw mut data) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let files = (data.f_files > 0).then_some(data.f_favail);
-    Ok((data.f_bavail.saturating_mul(data.f_frsize), files))
 }
 
 #[cfg(test)]

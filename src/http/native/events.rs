@@ -16,10 +16,10 @@ use super::{
     Tag,
     ask::{Moment, Signed},
     error::NativeError,
-    shapes::{Paged, query_value},
+    shapes::{Paged, with_query},
 };
 use crate::domain::{
-    Core,
+    Core, Timestamp,
     caller::Caller,
     events::{EventFilter, WrittenEvent},
     page::Page,
@@ -78,21 +78,15 @@ impl From<WrittenEvent> for Event {
 }
 
 fn list_path(filter: &EventFilter) -> String {
+    let (since, until) = (filter.since.map(Timestamp::text), filter.until.map(Timestamp::text));
     let pairs = [
-        ("kind", filter.kind.clone()),
-        ("account", filter.account.clone()),
-        ("dialect", filter.dialect.clone()),
-        ("since", filter.since.map(|moment| moment.text())),
-        ("until", filter.until.map(|moment| moment.text())),
+        ("kind", filter.kind.as_deref()),
+        ("account", filter.account.as_deref()),
+        ("dialect", filter.dialect.as_deref()),
+        ("since", since.as_deref()),
+        ("until", until.as_deref()),
     ];
-    let query: Vec<String> = pairs
-        .into_iter()
-        .filter_map(|(name, value)| value.map(|value| format!("{name}={}", query_value(&value))))
-        .collect();
-    match query.is_empty() {
-        true => "/api/v1/events".to_owned(),
-        false => format!("/api/v1/events?{}", query.join("&")),
-    }
+    with_query("/api/v1/events", pairs)
 }
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Tag::Events")]

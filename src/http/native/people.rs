@@ -14,10 +14,11 @@ use super::{
     ask::{Moment, Signed, Strict},
     error::NativeError,
     profile::{Session, Sessions},
-    shapes::{Created, Done, Message, Paged, SettableStatus, User, change, query_value},
+    shapes::{Created, Done, Message, Paged, SettableStatus, User, UserStatus, change, with_query},
 };
 use crate::domain::{
     Core,
+    accounts::{self, AccountFilter},
     page::Page,
     people::{UserChange, UserDraft},
     secret::Secret,
@@ -86,6 +87,15 @@ struct ResetLink {
     expires_at: Moment,
 }
 
+fn list_path(filter: &AccountFilter) -> String {
+    let pairs = [
+        ("q", Some(filter.q.as_str()).filter(|q| !q.is_empty())),
+        ("role", filter.role.as_deref()),
+        ("status", filter.status.map(accounts::Status::name)),
+    ];
+    with_query("/api/v1/users", pairs)
+}
+
 impl UsersApi {
     async fn edit(
         &self,
@@ -117,18 +127,23 @@ impl UsersApi {
         caller: Signed,
         /// Part of a name, e-mail or display name.
         q: Query<Option<String>>,
+        /// Only with this role.
+        role: Query<Option<String>>,
+        /// Only with this status.
+        status: Query<Option<UserStatus>>,
         /// From 1.
         page: Query<Option<u32>>,
         /// 1 to 200.
         page_size: Query<Option<u32>>,
     ) -> Result<Paged<User>, NativeError> {
         let page = Page::new(page.0, page_size.0)?;
-        let q = q.0.unwrap_or_default();
-        let path = match q.as_str() {
-            "" => "/api/v1/users".to_owned(),
-            q => format!("/api/v1/users?q={}", query_value(q)),
+        let filter = AccountFilter {
+            q: q.0.unwrap_or_default(),
+            role: role.0,
+            status: status.0.map(accounts::Status::from),
         };
-        let found = self.core.users_list(&caller.0, q, page).await?;
+        let path = list_path(&filter);
+        let found = self.core.users_list(&caller.0, filter, page).await?;
         Ok(Paged::of(&path, page, found, |account| (&account).into()))
     }
 

@@ -47,6 +47,16 @@ impl TryFrom<String> for SettableStatus {
     }
 }
 
+impl From<UserStatus> for accounts::Status {
+    fn from(status: UserStatus) -> Self {
+        match status {
+            UserStatus::Active => Self::Active,
+            UserStatus::Pending => Self::Pending,
+            UserStatus::Disabled => Self::Disabled,
+        }
+    }
+}
+
 impl From<SettableStatus> for accounts::Status {
     fn from(status: SettableStatus) -> Self {
         match status {
@@ -226,8 +236,20 @@ pub fn change<T>(value: MaybeUndefined<T>) -> Option<Option<T>> {
     }
 }
 
+/// A path with those of the pairs that have a value.
+pub fn with_query<const N: usize>(path: &str, pairs: [(&str, Option<&str>); N]) -> String {
+    let query: Vec<String> = pairs
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", query_value(value?))))
+        .collect();
+    match query.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{}", query.join("&")),
+    }
+}
+
 /// Percent-encodes a value for a query (RFC 3986, section 2).
-pub fn query_value(text: &str) -> String {
+fn query_value(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

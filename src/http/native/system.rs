@@ -21,6 +21,7 @@ use crate::domain::{
     letters::{LetterStatus, OutboxLetter},
     page::Page,
     system::SystemState,
+    warnings,
 };
 
 pub struct SystemApi {
@@ -126,8 +127,31 @@ struct System {
     letters_waiting: u64,
     /// How many passwords can be hashed at once.
     hash_lanes: u32,
-    /// What somebody should look after, in words.
-    warnings: Vec<String>,
+    /// What somebody should look after; the gravest first.
+    warnings: Vec<Warning>,
+}
+
+/// Something that somebody should look after.
+#[derive(Object)]
+struct Warning {
+    /// `data_exposed` · `disk_low` · `no_mail_server` · `letters_failed` · `no_public_url` ·
+    /// `weak_hashing`
+    kind: String,
+    /// The same for people.
+    message: String,
+    /// How many letters failed, how many bytes are free.
+    #[oai(skip_serializing_if_is_none)]
+    amount: Option<u64>,
+}
+
+impl From<warnings::Warning> for Warning {
+    fn from(warning: warnings::Warning) -> Self {
+        Self {
+            kind: warning.kind().to_owned(),
+            message: warning.to_string(),
+            amount: warning.amount(),
+        }
+    }
 }
 
 impl From<SystemState> for System {
@@ -141,7 +165,7 @@ impl From<SystemState> for System {
             live_sessions: state.live_sessions,
             letters_waiting: state.letters_waiting,
             hash_lanes: state.hash_lanes,
-            warnings: state.warnings,
+            warnings: state.warnings.into_iter().map(Warning::from).collect(),
         }
     }
 }

@@ -41,11 +41,11 @@ function Checklist() {
     <${Title}>${t("checklist.title")}<//>
     <p class="lead">${t("checklist.text")}</p>
     <${Loaded} of=${system}>${(/** @type {import("../types").Schemas["System"]} */ { accounts, warnings }) => {
-      const told = (/** @type {string} */ setting) => warnings.some((text) => text.startsWith(setting));
+      const told = (/** @type {string} */ kind) => warnings.some((one) => one.kind === kind);
       return html`<${Card}><ol class="rows checklist">
         <${Step} done title=${t("checklist.admin")} text=${t("checklist.admin_text", { name: user.value?.username })} />
-        <${Step} done=${!told("server.public_url")} title=${t("checklist.address")} text=${t("checklist.address_text")} />
-        <${Step} done=${!told("email.smtp_host")} title=${t("checklist.letters")} text=${t("checklist.letters_text")} />
+        <${Step} done=${!told("no_public_url")} title=${t("checklist.address")} text=${t("checklist.address_text")} />
+        <${Step} done=${!told("no_mail_server")} title=${t("checklist.letters")} text=${t("checklist.letters_text")} />
         <${Step} done=${accounts > 1} title=${t("checklist.people")} text=${t("checklist.people_text")} to="/admin/invitations" way=${t("checklist.people_way")} />
         <${Step} done=${user.value?.has_pin} title=${t("checklist.pin")} text=${t("checklist.pin_text")} to="/account/security" way=${t("checklist.pin_way")} />
         <${Step} title=${t("checklist.backup")} text=${t("checklist.backup_text")} to="/admin/system" way=${t("checklist.backup_way")} />
