@@ -385,7 +385,6 @@ pub fn text(value: &Value) -> String {
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
-    pub setup_token: Option<String>,
     log: Arc<std::sync::Mutex<String>>,
     reader: Option<std::thread::JoinHandle<()>>,
 }
@@ -429,12 +428,22 @@ impl Server {
             Ok(address) => address,
             Err(error) => panic!("{error}: {}", log.lock().expect("unpoisoned")),
         };
-        let mut server = Self { child, address, setup_token: None, log, reader: Some(reader) };
+        let server = Self { child, address, log, reader: Some(reader) };
         server.wait_until_healthy();
-        let log = server.log();
-        server.setup_token =
-            log.lines().find_map(|line| line.split("X-Setup-Token: ").nth(1).map(str::to_owned));
         server
+    }
+
+    /// The token that a server without accounts prints; whoever reads its log may lag behind.
+    pub fn setup_token(&self) -> String {
+        for _ in 0..200 {
+            let log = self.log();
+            let lines = log.lines().find_map(|line| line.split("X-Setup-Token: ").nth(1));
+            if let Some(token) = lines {
+                return token.to_owned();
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("no set-up token: {}", self.log());
     }
 
     fn wait_until_healthy(&self) {

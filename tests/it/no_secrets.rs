@@ -74,7 +74,7 @@ impl Day {
 
     /// The first account from elsewhere, by the set-up token; its access token.
     fn sets_up(&mut self, password: &str) -> String {
-        let token = self.server.setup_token.clone().expect("a set-up token");
+        let token = self.server.setup_token();
         let body = json!({"username": "ann", "email": "a@example.org", "password": password});
         let headers = [
             ("Content-Type", "application/json"),
@@ -157,7 +157,7 @@ fn no_secret_of_a_busy_day_stays_in_the_folder_or_the_log() {
     let folder = tempfile::tempdir().expect("a folder");
     let environment = [("MAX_LOGIN_ATTEMPTS", "50")];
     let mut day = Day { server: Server::start(folder.path(), &environment), used: Used::default() };
-    let setup = day.server.setup_token.clone().expect("a set-up token");
+    let setup = day.server.setup_token();
     let password = day.used.secret("password of ann", "Walnut-tree-7");
     let pin = day.used.secret("PIN of ann", "739184620557");
     let admin = day.sets_up(&password);
