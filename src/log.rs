@@ -2,7 +2,7 @@
 //! from a query, a body or a header; whatever a client chose is quoted and escaped.
 
 use std::{
-    fmt::{self, Display},
+    fmt::{self, Display, Write as _},
     io::Write,
     sync::OnceLock,
 };
@@ -64,7 +64,7 @@ pub enum Field<'a> {
 pub fn entry(level: Level, kind: &str, fields: &[(&str, Field<'_>)]) {
     let (format, wanted) = SHAPE.get().copied().unwrap_or_default();
     if level <= wanted {
-        put(&written(format, level, kind, fields, &now()));
+        put(written(format, level, kind, fields, &now()));
     }
 }
 
@@ -82,17 +82,18 @@ pub fn note(what: &str) {
 /// A sentence for the person at the terminal, whatever the level.
 pub fn say(sentence: &str) {
     match SHAPE.get().copied().unwrap_or_default() {
-        (Format::Text, _) => put(sentence),
+        (Format::Text, _) => put(sentence.to_owned()),
         (format, _) => {
             let fields = [("what", Field::Text(sentence))];
-            put(&written(format, Level::Info, "say", &fields, &now()));
+            put(written(format, Level::Info, "say", &fields, &now()));
         }
     }
 }
 
 /// A closed stderr ends no request.
-fn put(line: &str) {
-    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+fn put(mut line: String) {
+    line.push('\n');
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 fn now() -> String {
@@ -108,9 +109,12 @@ fn written(
 ) -> String {
     match format {
         Format::Text => {
-            let mut line = format!("{time} {} {kind}", level.name());
+            // Room for an ordinary line at once: there is one for each request.
+            let mut line = String::with_capacity(256);
+            // Writing to a `String` cannot fail.
+            let _ = write!(line, "{time} {} {kind}", level.name());
             for (name, field) in fields {
-                line.push_str(&format!(" {name}={field}"));
+                let _ = write!(line, " {name}={field}");
             }
             line
         }
