@@ -1,6 +1,6 @@
 //! The figures that Gatelodge wants to reach on two cores: `cargo bench --bench figures`. Takes ten
-//! minutes, most of them waiting. `cargo bench --bench figures -- 61` lets a server idle for at
-//! least 61 minutes besides.
+//! minutes, most of them waiting. `-- 61` after it lets a server idle for at least 61 minutes,
+//! `-- rates` measures the rates alone.
 //!
 //! Memory, start, crowd and disk are those of the program itself with default settings. Rates are
 //! measured in this process, in turns: both sides are served by the same connection loop on the
@@ -33,7 +33,7 @@ use house::{
 use rusqlite::params;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{sync::Barrier, task::JoinSet, time::MissedTickBehavior};
+use tokio::{runtime::Runtime, sync::Barrier, task::JoinSet, time::MissedTickBehavior};
 
 const MIB: f64 = 1024.0 * 1024.0;
 const TURNS: usize = 9;
@@ -363,8 +363,8 @@ async fn measure_crowd(table: &mut Table, program: &Program, token: &str, idle: 
 }
 
 async fn measure_disk(table: &mut Table, program: &Program, token: &str) {
-    let mut connection = Connection::to(program.address).await;
     sleep(BOOKKEEPING);
+    let mut connection = Connection::to(program.address).await;
     let before = program.written();
     for number in 1..=CROWD {
         connection.ask(&login(&neighbour(number), 1000 + number)).await;
@@ -374,6 +374,7 @@ async fn measure_disk(table: &mut Table, program: &Program, token: &str) {
     let each = bytes as f64 / f64::from(CROWD) / 1024.0;
     table.told("written per login", format!("{each:.1} KiB"));
     let (before, requests) = (program.written(), 20_000);
+    let mut connection = Connection::to(program.address).await;
     for number in 0..requests {
         connection.ask(&with_token(token, 2_000_000 + number)).await;
     }
@@ -383,15 +384,9 @@ async fn measure_disk(table: &mut Table, program: &Program, token: &str) {
     table.told(&figure, format!("{:.2} bytes", bytes as f64 / f64::from(requests)));
 }
 
-fn main() {
-    let minutes: u64 = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(3);
-    let mut table = Table::default();
-    // As the program does it.
-    cli::calm_the_allocator();
-    let runtime = cli::runtime().expect("a runtime");
-    let load = house::load();
+/// The program itself: memory, start, crowd, disk.
+fn measure_program(table: &mut Table, runtime: &Runtime, minutes: u64) {
     let many = settled(MANY);
-
     let quiet_folder = settled(10);
     let quiet = Program::start(quiet_folder.path());
     sleep(Duration::from_secs(5));
@@ -404,33 +399,43 @@ fn main() {
     );
     let (idle_since, idle_before) = (Instant::now(), quiet.written());
 
-    measure_starts(&mut table, many.path());
+    measure_starts(table, many.path());
 
     let program = Program::start(many.path());
     sleep(Duration::from_secs(5));
     let idle = program.memory().rss;
     table.told("idle memory, 100,000 accounts", mib(idle));
     let token = runtime.block_on(token_of(program.address, NAME));
-    runtime.block_on(measure_crowd(&mut table, &program, &token, idle));
-    runtime.block_on(measure_disk(&mut table, &program, &token));
+    runtime.block_on(measure_crowd(table, &program, &token, idle));
+    runtime.block_on(measure_disk(table, &program, &token));
 
-    let left = Duration::from_secs(minutes * 60).saturating_sub(idle_since.elapsed());
-    sleep(left);
+    sleep(Duration::from_secs(minutes * 60).saturating_sub(idle_since.elapsed()));
     let bytes = quiet.written() - idle_before;
     let passed = house::seconds_since(idle_since) / 60.0;
     let figure = format!("written in {passed:.0} idle minutes of a server");
     table.row(&figure, format!("{bytes} bytes"), "nothing", Some(bytes == 0));
-    drop((program, quiet));
+}
 
+const ABOUT: &str = "\
+The program has default settings; rates are medians of turns. Idle minutes hold every periodic job
+but the hourly one, which has a row of its own. Bytes written are whole pages, as the kernel counts
+them; the log went to /dev/null.
+";
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let minutes = words.iter().find_map(|word| word.parse().ok()).unwrap_or(3);
+    let mut table = Table::default();
+    // As the program does it.
+    cli::calm_the_allocator();
+    let runtime = cli::runtime().expect("a runtime");
+    let load = house::load();
+    if !words.iter().any(|word| word == "rates") {
+        measure_program(&mut table, &runtime, minutes);
+    }
     // Access lines are written like everything else, and go where nobody reads them.
     wire::silence_stderr();
     runtime.block_on(measure_rates(&mut table));
-
-    println!("{}; load before {load}, now {}", house::machine(), house::load());
-    println!("Program with default settings; medians of {TURNS} turns. Idle minutes hold every");
-    println!(
-        "periodic job but the hourly one, which has a row of its own. Bytes written are whole"
-    );
-    println!("pages, as the kernel counts them; the log went to /dev/null.\n");
+    println!("{}; load before {load}, now {}\n{ABOUT}", house::machine(), house::load());
     table.print();
 }
