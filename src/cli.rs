@@ -29,6 +29,8 @@ use std::{
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+pub use house::{calm_the_allocator, runtime};
+
 use crate::{config::Config, domain::error::Error};
 
 /// One login for everything in your home lab.

@@ -5,7 +5,7 @@
 mod journal;
 
 use std::{
-    fmt::{self, Display},
+    fmt::{self, Display, Write as _},
     io::Write,
     sync::OnceLock,
 };
@@ -88,10 +88,10 @@ pub fn note(what: &str) {
 /// A sentence for the person at the terminal, whatever the level.
 pub fn say(sentence: &str) {
     match (SHAPE.get().copied().unwrap_or_default().0, journal()) {
-        (Format::Text, None) => print(sentence),
+        (Format::Text, None) => print(sentence.to_owned()),
         (Format::Text, Some(journal)) => {
             if !journal.take(Level::Info, "say", &[], sentence) {
-                print(sentence);
+                print(sentence.to_owned());
             }
         }
         (format, _) => put(format, Level::Info, "say", &[("what", Field::Text(sentence))]),
@@ -107,13 +107,14 @@ fn put(format: Format, level: Level, kind: &str, fields: &[(&str, Field<'_>)]) {
     // The journal has a time of its own.
     let bare = line.split_once(' ').filter(|_| format == Format::Text).map_or(&*line, |it| it.1);
     if !journal().is_some_and(|journal| journal.take(level, kind, fields, bare)) {
-        print(&line);
+        print(line);
     }
 }
 
 /// A closed stderr ends no request.
-fn print(line: &str) {
-    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+fn print(mut line: String) {
+    line.push('\n');
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 fn now() -> String {
@@ -129,9 +130,12 @@ fn written(
 ) -> String {
     match format {
         Format::Text => {
-            let mut line = format!("{time} {} {kind}", level.name());
+            // Room for an ordinary line at once: there is one for each request.
+            let mut line = String::with_capacity(256);
+            // Writing to a `String` cannot fail.
+            let _ = write!(line, "{time} {} {kind}", level.name());
             for (name, field) in fields {
-                line.push_str(&format!(" {name}={field}"));
+                let _ = write!(line, " {name}={field}");
             }
             line
         }

@@ -31,11 +31,12 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// As many workers as cores, and few blocking threads: the database has five connections.
+/// As many workers as cores, and few blocking threads: the database has five connections, and
+/// names are looked up now and then.
 pub fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(cores().clamp(2, 8))
-        .max_blocking_threads(16)
+        .max_blocking_threads(8)
         .thread_stack_size(1024 * 1024)
         .enable_all()
         .build()

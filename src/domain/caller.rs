@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    Core,
+    Core, Timestamp,
     accounts::{self, Account, AccountId},
     api_keys,
     error::{Denied, Error, Noun, Result, Why},
@@ -18,7 +18,7 @@ use super::{
     secret::{Secret, TokenDigest},
     sessions::{self, SessionId},
     throttle::Subject,
-    tokens::TokenKind,
+    tokens::{Claims, MAX_LENGTH, TokenKind},
 };
 
 /// A session's use is noted again when the last note is this old: SD cards wear out.
@@ -78,11 +78,11 @@ impl Origin {
     }
 }
 
-/// What a request carries to prove who sent it; the door only extracts it.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// A JWT of one kind.
-    Token(TokenKind, Secret),
+/// What a request carries to prove who sent it; the door only extracts it. No `Debug`: it would
+/// print the token.
+pub enum Credential<'a> {
+    /// A JWT of one kind, where it lies: a copy would have to be made and wiped each time.
+    Token(TokenKind, &'a str),
     ApiKey(Secret),
     Basic {
         user: String,
@@ -225,13 +225,13 @@ impl Core {
     /// [`Error::Busy`] for Basic.
     pub async fn caller_of(
         &self,
-        credential: Option<Credential>,
+        credential: Option<Credential<'_>>,
         origin: Origin,
     ) -> Result<Caller> {
         let (account, via) = match credential {
             None => return Err(Error::Unauthenticated(Why::Missing)),
             Some(Credential::Unreadable(why)) => return Err(Error::Unauthenticated(why)),
-            Some(Credential::Token(kind, token)) => self.bearer_of_token(kind, &token).await?,
+            Some(Credential::Token(kind, token)) => self.bearer_of_token(kind, token).await?,
             Some(Credential::Cookie(dialect, token)) => {
                 self.bearer_of_cookie(dialect, &token).await?
             }
@@ -273,12 +273,8 @@ impl Core {
         Ok(Caller::account_via(now, via, caller.origin.clone()))
     }
 
-    async fn bearer_of_token(
-        &self,
-        kind: TokenKind,
-        token: &Secret,
-    ) -> Result<(Arc<Account>, Via)> {
-        let claims = self.signer.read_access(kind, token.reveal(), self.clock.now())?;
+    async fn bearer_of_token(&self, kind: TokenKind, token: &str) -> Result<(Arc<Account>, Via)> {
+        let claims = self.access_claims(kind, token)?;
         let ended = || Error::Unauthenticated(Why::SessionEnded);
         let session = self.live_session(SessionKey::Id(claims.sid)).await?.ok_or_else(ended)?;
         if session.account != claims.uid || session.dialect != kind.audience() {
@@ -290,6 +286,21 @@ impl Core {
         }
         self.note_use(&session);
         Ok((account, Via::Session(session.id)))
+    }
+
+    /// A signature is verified once, and remembered by the token's digest.
+    fn access_claims(&self, kind: TokenKind, token: &str) -> Result<Arc<Claims>> {
+        let now = self.clock.now();
+        let digest = (token.len() <= MAX_LENGTH).then(|| TokenDigest::of(token));
+        if let Some(claims) = digest.and_then(|digest| self.known.claims(kind, digest)) {
+            claims.must_last(now)?;
+            return Ok(claims);
+        }
+        let claims = Arc::new(self.signer.read_access(kind, token, now)?);
+        if let Some(digest) = digest {
+            self.known.keep_claims(kind, digest, &claims);
+        }
+        Ok(claims)
     }
 
     async fn bearer_of_cookie(&self, dialect: &str, token: &Secret) -> Result<(Arc<Account>, Via)> {
@@ -343,6 +354,15 @@ impl Core {
         if let Some(session) = self.known.session(key) {
             return Ok((now < session.expires_at).then_some(session));
         }
+        // In a box: what is asked from memory nearly always need not carry a read's future along.
+        Box::pin(self.read_session(key, now)).await
+    }
+
+    async fn read_session(
+        &self,
+        key: SessionKey,
+        now: Timestamp,
+    ) -> Result<Option<Arc<LiveSession>>> {
         let watch = self.known.watch();
         let found = self.db.read(move |c| Ok::<_, Error>(sessions::live(c, key, now)?)).await?;
         Ok(found.map(|session| {
@@ -357,6 +377,10 @@ impl Core {
         if let Some(account) = self.known.account(id) {
             return Ok(account.is_active().then_some(account));
         }
+        Box::pin(self.read_account(id)).await
+    }
+
+    async fn read_account(&self, id: AccountId) -> Result<Option<Arc<Account>>> {
         let watch = self.known.watch();
         let found = self.db.read(move |c| Ok::<_, Error>(accounts::row_by_id(c, id)?)).await?;
         Ok(found.and_then(|account| {
@@ -370,6 +394,10 @@ impl Core {
         if let Some(key) = self.known.key(digest) {
             return Ok(Some(key));
         }
+        Box::pin(self.read_key(digest)).await
+    }
+
+    async fn read_key(&self, digest: TokenDigest) -> Result<Option<Arc<api_keys::ApiKey>>> {
         let watch = self.known.watch();
         let found =
             self.db.read(move |c| Ok::<_, Error>(api_keys::row_by_digest(c, digest)?)).await?;

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rusqlite::{
@@ -118,7 +118,10 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "the one place that may")]
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::Real(_) => Timestamp::from_calendar(OffsetDateTime::now_utc()),
+            Self::Real(_) => match SystemTime::now().duration_since(UNIX_EPOCH) {
+                Ok(since) => Timestamp(0).plus(since),
+                Err(before) => Timestamp(0).minus(before.duration()),
+            },
             Self::Fixed(millis) => Timestamp(millis.load(Ordering::SeqCst)),
         }
     }

@@ -73,37 +73,66 @@ struct Kept {
 /// What is kept of a request or an event. It becomes JSON when somebody reads it: most entries
 /// are never read.
 enum Entry {
-    Request {
-        id: u64,
-        at: Timestamp,
-        client: Option<IpAddr>,
-        method: String,
-        path: String,
-        status: u16,
-        bytes: Option<u64>,
-        elapsed: Duration,
-        user: Option<String>,
-    },
+    Request(Told),
     Event(Value),
+}
+
+struct Told {
+    id: u64,
+    at: Timestamp,
+    client: Option<IpAddr>,
+    method: String,
+    path: String,
+    status: u16,
+    bytes: Option<u64>,
+    elapsed: Duration,
+    /// Empty when nobody was signed in.
+    user: String,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            id: 0,
+            at: Timestamp::from_millis(0),
+            client: None,
+            method: String::new(),
+            path: String::new(),
+            status: 0,
+            bytes: None,
+            elapsed: Duration::ZERO,
+            user: String::new(),
+        }
+    }
+}
+
+impl Told {
+    /// Tells of another request in the same memory.
+    fn tell(&mut self, id: u64, at: Timestamp, entry: &RequestEntry<'_>) {
+        let RequestEntry { client, status, bytes, elapsed, .. } = *entry;
+        show(&mut self.method, entry.method);
+        show(&mut self.path, entry.path);
+        show(&mut self.user, entry.user.unwrap_or_default());
+        (self.id, self.at, self.client) = (id, at, client);
+        (self.status, self.bytes, self.elapsed) = (status, bytes, elapsed);
+    }
 }
 
 impl Serialize for LogEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match &*self.0 {
-            Entry::Request { id, at, client, method, path, status, bytes, elapsed, user } => {
-                RequestLine {
-                    id: *id,
-                    timestamp: moment(*at),
-                    client_ip: text_of(*client),
-                    method,
-                    destination: path,
-                    status: *status,
-                    bytes: *bytes,
-                    elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-                    user: user.as_deref(),
-                }
-                .serialize(serializer)
+            Entry::Request(told) => RequestLine {
+                id: told.id,
+                timestamp: moment(told.at),
+                client_ip: text_of(told.client),
+                method: &told.method,
+                destination: &told.path,
+                status: told.status,
+                bytes: told.bytes,
+                elapsed_ms: u64::try_from(told.elapsed.as_millis()).unwrap_or(u64::MAX),
+                user: Some(&*told.user).filter(|name| !name.is_empty()),
             }
+            .serialize(serializer),
             Entry::Event(json) => json.serialize(serializer),
         }
     }
@@ -146,13 +175,33 @@ impl Journal {
         self.live.subscribe()
     }
 
-    fn add(&self, entry: impl FnOnce(u64) -> Entry) {
+    fn add_event(&self, event: Value) {
+        self.add(|_, _| Arc::new(Entry::Event(event)));
+    }
+
+    /// In the memory of the oldest entry, unless somebody reads that one just now: every request
+    /// comes by here, on whichever thread.
+    fn add_request(&self, at: Timestamp, request: &RequestEntry<'_>) {
+        self.add(|id, oldest| {
+            if let Some(mut entry) = oldest
+                && let Some(Entry::Request(told)) = Arc::get_mut(&mut entry)
+            {
+                told.tell(id, at, request);
+                return entry;
+            }
+            let mut told = Told::default();
+            told.tell(id, at, request);
+            Arc::new(Entry::Request(told))
+        });
+    }
+
+    /// `make` is given the new entry's id and the entry that makes room for it.
+    fn add(&self, make: impl FnOnce(u64, Option<Arc<Entry>>) -> Arc<Entry>) {
         let mut kept = lock(&self.kept);
         kept.next_id += 1;
-        let entry = Arc::new(entry(kept.next_id));
-        if kept.entries.len() >= KEPT {
-            kept.entries.pop_front();
-        }
+        let full = kept.entries.len() >= KEPT;
+        let oldest = if full { kept.entries.pop_front() } else { None };
+        let entry = make(kept.next_id, oldest);
         kept.entries.push_back(Arc::clone(&entry));
         if self.live.receiver_count() > 0 {
             // Under the lock, so that readers see the order of the ids. The last may just have left.
@@ -194,13 +243,15 @@ pub fn masked(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What an entry may show of a text that a client chose.
-fn shown(text: &str) -> String {
+/// Puts there what an entry may show of a text that a client chose.
+fn show(target: &mut String, text: &str) {
+    target.clear();
     if text.len() <= MAX_TEXT && text.bytes().all(|b| b.is_ascii() && !b.is_ascii_control()) {
         // Nearly always; and every request comes by here.
-        return text.to_owned();
+        target.push_str(text);
+    } else {
+        target.extend(text.chars().filter(|c| !c.is_control()).take(MAX_TEXT));
     }
-    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
 }
 
 /// Empty when there is none.
@@ -228,20 +279,8 @@ impl Core {
 
     /// Tells a request to the live log.
     pub fn journal_request(&self, entry: &RequestEntry<'_>) {
-        let (at, client) = (self.clock.now(), self.shown_address(entry.client));
-        let (method, path, user) = (shown(entry.method), shown(entry.path), entry.user.map(shown));
-        let RequestEntry { status, bytes, elapsed, .. } = *entry;
-        self.journal.add(|id| Entry::Request {
-            id,
-            at,
-            client,
-            method,
-            path,
-            status,
-            bytes,
-            elapsed,
-            user,
-        });
+        let client = self.shown_address(entry.client);
+        self.journal.add_request(self.clock.now(), &RequestEntry { client, ..*entry });
     }
 
     fn journal_event(&self, event: &WrittenEvent) {
@@ -266,7 +305,7 @@ impl Core {
                 "timestamp": moment(event.at),
             })
         };
-        self.journal.add(|_| Entry::Event(json!({ "type": event.kind, "data": data })));
+        self.journal.add_event(json!({ "type": event.kind, "data": data }));
     }
 
     fn event_line<'a>(&self, event: &'a WrittenEvent) -> EventLine<'a> {
@@ -379,7 +418,7 @@ mod tests {
     fn the_journal_keeps_a_bounded_number_and_tells_the_newest_first() {
         let journal = Journal::default();
         for _ in 0..KEPT + 10 {
-            journal.add(|id| Entry::Event(json!({ "id": id })));
+            journal.add(|id, _| Arc::new(Entry::Event(json!({ "id": id }))));
         }
         let (page, total) = journal.page(2, 1);
         assert_eq!(total, KEPT);

@@ -22,6 +22,7 @@ use super::{
     profile::Overview,
     secret::TokenDigest,
     sessions::SessionId,
+    tokens::{Claims, TokenKind},
 };
 
 const SESSIONS: usize = 4096;
@@ -30,6 +31,7 @@ const KEYS: usize = 1024;
 const BASIC: usize = 1024;
 /// An overview holds a hundred sessions at the most, some 30 KB.
 const OVERVIEWS: usize = 64;
+const TOKENS: usize = 4096;
 const SHARDS: usize = 256;
 const TOUCHED: usize = 4096;
 
@@ -93,6 +95,7 @@ pub struct Known {
     accounts: Cache<AccountId, Stamped<Account>>,
     keys: Cache<TokenDigest, Stamped<ApiKey>>,
     basic: Cache<[u8; 32], RightBasic>,
+    tokens: Cache<(TokenKind, TokenDigest), Arc<Claims>>,
     overviews: Cache<AccountId, Stamped<Overview>>,
     moved: AtomicU64,
     all: AtomicU64,
@@ -107,6 +110,7 @@ impl Default for Known {
             accounts: Cache::new(ACCOUNTS),
             keys: Cache::new(KEYS),
             basic: Cache::new(BASIC),
+            tokens: Cache::new(TOKENS),
             overviews: Cache::new(OVERVIEWS),
             moved: AtomicU64::new(0),
             all: AtomicU64::new(0),
@@ -199,6 +203,16 @@ impl Known {
         if let Some(entry) = self.stamped(watch, id, overview) {
             self.overviews.insert(id, entry);
         }
+    }
+
+    /// What a token says whose signature was right before: that never changes, so no stamp ends
+    /// it. Its time, its session and its account are the caller's to look at.
+    pub fn claims(&self, kind: TokenKind, digest: TokenDigest) -> Option<Arc<Claims>> {
+        self.tokens.get(&(kind, digest))
+    }
+
+    pub fn keep_claims(&self, kind: TokenKind, digest: TokenDigest, claims: &Arc<Claims>) {
+        self.tokens.insert((kind, digest), Arc::clone(claims));
     }
 
     /// A remembered Basic credential; the caller compares its mark with the account's.

@@ -111,6 +111,11 @@ impl Permissions {
         self.named.iter().cloned().collect()
     }
 
+    /// The same where they lie.
+    pub fn named(&self) -> &BTreeSet<String> {
+        &self.named
+    }
+
     fn from_json(text: &str) -> Self {
         Self { all: false, named: serde_json::from_str(text).unwrap_or_default() }
     }

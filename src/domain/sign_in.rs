@@ -346,14 +346,25 @@ impl Core {
         password: Secret,
         origin: &Origin,
     ) -> Result<Arc<Account>> {
-        let subject = origin.subject();
-        self.throttle.check(subject)?;
+        self.throttle.check(origin.subject())?;
         let name = canonical(user);
         let digest =
             keyed_digest(&self.basic_key, &[name.as_bytes(), password.reveal().as_bytes()]);
         if let Some(account) = self.remembered_basic(user, &digest).await? {
             return Ok(account);
         }
+        // In a box, so that requests which are answered from memory do not carry it along.
+        Box::pin(self.prove_basic(user, password, origin, digest)).await
+    }
+
+    async fn prove_basic(
+        &self,
+        user: &str,
+        password: Secret,
+        origin: &Origin,
+        digest: [u8; 32],
+    ) -> Result<Arc<Account>> {
+        let subject = origin.subject();
         let generation = self.known.generation();
         let wrong = || Error::Unauthenticated(Why::WrongCredentials);
         if self.throttle.known_wrong(subject, &digest) == Some(generation) {

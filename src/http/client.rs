@@ -1,6 +1,7 @@
 //! What a request says about where it comes from, believed only as far as it may be.
 
 use std::{
+    borrow::Cow,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -13,7 +14,9 @@ use poem::{
 
 use crate::domain::{
     Core,
-    caller::{Caller, Origin},
+    accounts::Account,
+    caller::{Caller, Credential, Origin},
+    error::Error,
     secret::Secret,
     tokens::Issued,
 };
@@ -82,8 +85,8 @@ pub struct Facts {
     pub secure: bool,
     /// Browsers may be told to come by https only (RFC 6797).
     pub strict: bool,
-    /// The name of the account that asks, for the access log; set by whoever finds out.
-    pub user: OnceLock<String>,
+    /// The account that asks, for the access log; set by whoever finds out.
+    pub user: OnceLock<Arc<Account>>,
     pub browser: Browser,
     /// Whoever was let in by a password in a dialect that gives such a client a cookie.
     pub by_password: OnceLock<Caller>,
@@ -174,6 +177,24 @@ impl Facts {
         lines
     }
 
+    /// Finds out who sent `credential` to a dialect.
+    pub async fn caller_of(
+        &self,
+        credential: Option<Credential<'_>>,
+        dialect: &'static str,
+    ) -> Result<Caller, Error> {
+        let caller = self.core.caller_of(credential, self.origin_in(dialect)).await?;
+        if let Ok(account) = caller.account() {
+            let _ = self.user.set(Arc::clone(account));
+        }
+        Ok(caller)
+    }
+
+    /// The name of the account that asks.
+    pub fn user_name(&self) -> Option<&str> {
+        self.user.get().map(|account| account.username.as_str())
+    }
+
     /// The origin as one dialect sees it.
     pub fn origin_in(&self, dialect: &'static str) -> Origin {
         Origin { dialect, ..self.origin.clone() }
@@ -239,20 +260,17 @@ fn host_of<'a>(headers: &'a HeaderMap, request: &'a Request) -> Option<&'a str> 
 }
 
 /// Host and port apart, in lower case; a port that is not digits is no host at all.
-fn split_host(authority: &str) -> Option<(String, Option<u16>)> {
-    let lower = authority.to_ascii_lowercase();
-    if lower.contains(['@', '/', '\\', '?', '#', ' ']) {
+fn split_host(authority: &str) -> Option<(Cow<'_, str>, Option<u16>)> {
+    if authority.contains(['@', '/', '\\', '?', '#', ' ']) {
         return None;
     }
-    let (host, port) = match lower.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']')?;
-            (host.to_owned(), rest)
-        }
-        None => match lower.split_once(':') {
-            Some((host, _)) => (host.to_owned(), &lower[host.len()..]),
-            None => (lower.clone(), ""),
-        },
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?,
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let host = match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => Cow::Owned(host.to_ascii_lowercase()),
+        false => Cow::Borrowed(host),
     };
     match port.strip_prefix(':') {
         Some(digits) => Some((host, Some(digits.parse().ok()?))),
@@ -273,7 +291,7 @@ fn host_is_home(headers: &HeaderMap, request: &Request, surroundings: &Surroundi
     [".local", ".lan", ".home.arpa"].iter().any(|end| host.ends_with(end) && host.len() > end.len())
 }
 
-fn host_of_url(url: &str) -> Option<String> {
+fn host_of_url(url: &str) -> Option<Cow<'_, str>> {
     let authority = url.split_once("://")?.1.split('/').next()?;
     split_host(authority).map(|(host, _)| host)
 }
@@ -398,7 +416,7 @@ mod tests {
             ("[::1]:80", "::1", Some(80)),
             ("[::1]", "::1", None),
         ] {
-            assert_eq!(split_host(text), Some((host.to_owned(), port)), "{text}");
+            assert_eq!(split_host(text), Some((host.into(), port)), "{text}");
         }
         for bad in ["user@host", "host:port", "host:99999", "[::1", "a/b", "a\\b", "a b", "[::1]x"]
         {

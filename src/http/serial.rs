@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use poem::{IntoResponse, Response};
+use poem::{IntoResponse, Response, http::StatusCode};
 use poem_openapi::{
     ApiResponse,
     payload::Json,
@@ -29,9 +29,17 @@ impl<T, D> Serial<T, D> {
 impl<T: Serialize + Send, D: ParseFromJSON + ToJSON> IntoResponse for Serial<T, D> {
     fn into_response(self) -> Response {
         debug_assert!(is_a::<D>(serde_json::to_value(&self.value).ok()));
-        poem::web::Json(self.value).into_response()
+        // Room for most of them at once: growing step by step copies what is there each time.
+        let mut text = Vec::with_capacity(1024);
+        match serde_json::to_writer(&mut text, &self.value) {
+            Ok(()) => Response::builder().content_type(JSON).body(text),
+            // As the framework answers; texts, numbers and lists of them cannot fail.
+            Err(_) => Response::from(StatusCode::INTERNAL_SERVER_ERROR),
+        }
     }
 }
+
+const JSON: &str = "application/json; charset=utf-8";
 
 /// Whether this is just what a `D` would have been written as.
 fn is_a<D: ParseFromJSON + ToJSON>(written: Option<Value>) -> bool {

@@ -117,7 +117,8 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         if body.is_empty() {
             return Ok(None);
         }
-        match tokio::time::timeout(BODY_TIME, self.collect(body, max)).await {
+        // In a box: most requests have no body and should not carry its reading along.
+        match Box::pin(tokio::time::timeout(BODY_TIME, self.collect(body, max))).await {
             Ok(read) => read.map(Some),
             Err(_) => Err(Trouble::BodyTooSlow),
         }
@@ -160,7 +161,7 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         let fields = [
             ("id", Field::Word(&facts.request_id)),
             ("client", Field::Word(&client)),
-            ("user", Field::Text(facts.user.get().map_or("-", String::as_str))),
+            ("user", Field::Text(facts.user_name().unwrap_or("-"))),
             ("method", Field::Word(method)),
             ("path", Field::Text(path)),
             ("status", Field::Number(status.as_u16().into())),
@@ -182,7 +183,8 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         let asked = door.stranger.map(|ask| (ask, credentials(request.headers())));
         let wants_page = door.has_pages && pages::wants_page(request.headers());
         let page = wants_page.then(|| request.uri().path().to_owned());
-        let response = self.inner.get_response(request).await;
+        let answered = self.inner.call(request).await;
+        let response = answered.unwrap_or_else(poem::Error::into_response);
         if !is_unrouted(&response) {
             if let Some(farewell) = door.farewell.filter(|_| response.status() == StatusCode::OK) {
                 farewell(facts).await;
@@ -191,7 +193,7 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         }
         // Whoever is nobody learns nothing about which paths exist.
         if let Some((ask, headers)) = asked
-            && let Err(error) = ask(&headers, facts).await
+            && let Err(error) = ask(&HeaderMap::from_iter(headers), facts).await
         {
             return (door.speak)(error.into());
         }
@@ -217,25 +219,26 @@ impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
         let facts = Facts::of(&request, &self.core, &self.surroundings, request_id());
         let facts = Arc::new(facts);
         request.extensions_mut().insert(Arc::clone(&facts));
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let door = self.door(&path);
-        let answer = self.answer(request, (door, &path), &facts);
-        let mut response = guarded(answer, door.speak, &path).await;
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let path = uri.path();
+        let door = self.door(path);
+        let answer = self.answer(request, (door, path), &facts);
+        let mut response = guarded(answer, door.speak, path).await;
         (door.challenge)(facts.browser, &mut response);
         finish(&mut response, &facts);
         let response = counted(response, |bytes, status| {
             self.core.journal_request(&RequestEntry {
                 client: facts.origin.address,
                 method: method.as_str(),
-                path: &path,
+                path,
                 status,
                 bytes,
                 elapsed: start.elapsed(),
-                user: facts.user.get().map(String::as_str),
+                user: facts.user_name(),
             });
         });
         if self.log_access {
-            self.log_request(&facts, &method, &path, response.status(), start);
+            self.log_request(&facts, &method, path, response.status(), start);
         }
         Ok(response)
     }
@@ -261,11 +264,18 @@ fn counted(mut response: Response, tell: impl FnOnce(Option<u64>, u16)) -> Respo
 }
 
 /// A defect of ours ends one request and nothing else.
-async fn guarded(answer: impl Future<Output = Response>, speak: Speak, path: &str) -> Response {
-    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| {
-        let what = ("what", Field::Text(panic_text(&*panic)));
-        log::entry(Level::Error, "panic", &[("path", Field::Text(path)), what]);
-        speak(Trouble::Panic)
+fn guarded(
+    answer: impl Future<Output = Response>,
+    speak: Speak,
+    path: &str,
+) -> impl Future<Output = Response> {
+    // No `async fn`, which would hold the answer's future twice.
+    AssertUnwindSafe(answer).catch_unwind().map(move |answered| {
+        answered.unwrap_or_else(|panic| {
+            let what = ("what", Field::Text(panic_text(&*panic)));
+            log::entry(Level::Error, "panic", &[("path", Field::Text(path)), what]);
+            speak(Trouble::Panic)
+        })
     })
 }
 
@@ -279,14 +289,12 @@ fn is_unrouted(response: &Response) -> bool {
 }
 
 /// The headers by which somebody may say who they are.
-fn credentials(headers: &HeaderMap) -> HeaderMap {
+fn credentials(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     const NAMES: [HeaderName; 3] =
         [header::AUTHORIZATION, header::COOKIE, HeaderName::from_static("x-api-key")];
-    let mut kept = HeaderMap::with_capacity(NAMES.len());
+    let mut kept = Vec::new();
     for name in NAMES {
-        for value in headers.get_all(&name) {
-            kept.append(&name, value.clone());
-        }
+        kept.extend(headers.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
     }
     kept
 }

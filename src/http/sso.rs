@@ -1,6 +1,8 @@
 //! What the doors to providers share: the cookie that binds a way there to the browser that took
 //! it, what comes back, and the way to a page.
 
+use std::sync::Arc;
+
 use poem::http::HeaderMap;
 
 use super::{
@@ -76,7 +78,7 @@ pub async fn arrive(
         origin: visitor.origin(dialect),
     };
     let arrived = core.sso_arrive(arrival).await?;
-    let _ = facts.user.set(arrived.account.username.clone());
+    let _ = facts.user.set(Arc::clone(&arrived.account));
     Ok(arrived)
 }
 

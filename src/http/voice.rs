@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use poem::{
-    Endpoint, EndpointExt, Response,
-    endpoint::{BoxEndpoint, make},
+    Endpoint, EndpointExt, Request, Response,
+    endpoint::BoxEndpoint,
     http::{Method, StatusCode},
 };
 use poem_openapi::{
@@ -66,25 +66,27 @@ impl<A: OpenApi> OpenApi for Voice<A> {
                 let taken = table
                     .entry(path.clone())
                     .or_default()
-                    .insert(method.clone(), wrap(endpoint, speak));
+                    .insert(method.clone(), Spoken { endpoint, speak }.boxed());
                 assert!(taken.is_none(), "{method} {path} belongs to two dialects");
             }
         }
     }
 }
 
-fn wrap(endpoint: BoxEndpoint<'static>, speak: Speak) -> BoxEndpoint<'static> {
-    let endpoint = std::sync::Arc::new(endpoint);
-    make(move |request| {
-        let endpoint = std::sync::Arc::clone(&endpoint);
-        async move {
-            match endpoint.call(request).await {
-                Ok(response) => Ok::<_, poem::Error>(response),
-                Err(error) => Ok(answer(error, speak)),
-            }
-        }
-    })
-    .boxed()
+/// One operation. Not made of the framework's combinators, since each of them carries the request
+/// along once more.
+struct Spoken {
+    endpoint: BoxEndpoint<'static>,
+    speak: Speak,
+}
+
+impl Endpoint for Spoken {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let answered = self.endpoint.call(request).await;
+        Ok(answered.unwrap_or_else(|error| answer(error, self.speak)))
+    }
 }
 
 /// Errors that are answers already stay as they are; those of the framework are translated by

@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
     process::Command,
+    time::Duration,
 };
 
 use gatelodge::db::{Db, DbError, FILE_NAME, OpenError, migrate};
@@ -456,4 +457,40 @@ async fn a_house_opens_again_where_it_was() {
     let house = house.restarted(|_| {}).await;
     let me = house.get("/api/v1/user").bearer(&token).send().await;
     assert_eq!((me.status, me.json()["username"].as_str()), (200, Some("bob")));
+}
+
+#[tokio::test]
+async fn what_the_house_does_by_itself_writes_nothing_when_nothing_happened() {
+    let house = House::lived_in().await;
+    let token = house.token("bob").await;
+    let watcher = Connection::open(house.database()).expect("the database");
+    // Moves with every commit of another connection that changed something.
+    let version = || -> i64 {
+        watcher.query_row("PRAGMA data_version", [], |row| row.get(0)).expect("a version")
+    };
+    let log = || fs::read(house.folder().join("gatelodge.db-wal")).expect("the log");
+    let chores = async || {
+        house.core.notice_others().await.expect("looked");
+        house.core.settle().await.expect("written");
+        house.core.sweep().await.expect("swept");
+    };
+    chores().await;
+    let (before, bytes) = (version(), log());
+    for _ in 0..3 {
+        house.clock.advance(Duration::from_secs(3600));
+        chores().await;
+    }
+    assert_eq!(version(), before, "nothing was committed");
+    assert!(log() == bytes, "nothing was written");
+
+    // And what did happen is written once.
+    for _ in 0..3 {
+        house.get("/api/v1/user").bearer(&token).send().await;
+        assert_eq!(version(), before, "a request writes nothing");
+    }
+    chores().await;
+    let after = version();
+    assert_ne!(after, before, "the session's use is noted");
+    chores().await;
+    assert_eq!(version(), after);
 }

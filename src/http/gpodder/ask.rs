@@ -1,5 +1,7 @@
 //! Who asks gpodder: the cookie `sessionid`, or Basic.
 
+use std::sync::Arc;
+
 use futures_util::{FutureExt, future::BoxFuture};
 use poem::{
     Request, RequestBody, Response,
@@ -34,7 +36,7 @@ pub struct Found {
 }
 
 /// What `Authorization` holds, as far as this dialect takes it.
-pub fn basic(headers: &HeaderMap) -> Option<Credential> {
+pub fn basic(headers: &HeaderMap) -> Option<Credential<'_>> {
     match authorization(headers) {
         Authorization::Absent => None,
         Authorization::Basic { user, password } => Some(Credential::Basic { user, password }),
@@ -84,7 +86,7 @@ pub async fn find(headers: &HeaderMap, facts: &Facts) -> Result<Found, Error> {
 pub async fn caller(headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
     let caller = find(headers, facts).await?.caller;
     if let Ok(account) = caller.account() {
-        let _ = facts.user.set(account.username.clone());
+        let _ = facts.user.set(Arc::clone(account));
     }
     if caller.is_by_password() {
         let _ = facts.by_password.set(caller.clone());

@@ -1,5 +1,7 @@
 //! Coming in and going out.
 
+use std::sync::Arc;
+
 use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions, OpenApi, param::Path, registry::Registry,
@@ -76,7 +78,7 @@ impl AuthApi {
         let Found { caller, cookie } = knock.0;
         must_be(&caller, &username)?;
         let account = caller.account()?;
-        let _ = visitor.0.user.set(account.username.clone());
+        let _ = visitor.0.user.set(Arc::clone(account));
         let issued = match cookie {
             Some(cookie) => self.core.cookie_again(&caller, cookie).await?,
             None if caller.is_by_password() => Some(self.core.basic_session(&caller).await?),

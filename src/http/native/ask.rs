@@ -41,12 +41,12 @@ pub const DIALECT: &str = "native";
 
 /// `Authorization`, then `X-API-Key`, then the cookie of the pages; the first that is present
 /// counts, also when it is wrong.
-fn credential(headers: &HeaderMap, secure: bool) -> Option<Credential> {
+fn credential(headers: &HeaderMap, secure: bool) -> Option<Credential<'_>> {
     match authorization(headers) {
-        Authorization::Bearer(token) if token.reveal().contains('.') => {
+        Authorization::Bearer(token) if token.contains('.') => {
             return Some(Credential::Token(TokenKind::NativeAccess, token));
         }
-        Authorization::Bearer(key) => return Some(Credential::ApiKey(key)),
+        Authorization::Bearer(key) => return Some(Credential::ApiKey(Secret::new(key))),
         Authorization::Basic { user, password } => {
             return Some(Credential::Basic { user, password });
         }
@@ -62,12 +62,7 @@ fn credential(headers: &HeaderMap, secure: bool) -> Option<Credential> {
 
 /// Finds out who asks.
 pub async fn caller(headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
-    let credential = credential(headers, facts.secure);
-    let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await?;
-    if let Ok(account) = caller.account() {
-        let _ = facts.user.set(account.username.clone());
-    }
-    Ok(caller)
+    facts.caller_of(credential(headers, facts.secure), DIALECT).await
 }
 
 /// Native's challenge (RFC 9110, section 11.6.1): Bearer, and Basic besides for readers and

@@ -1,5 +1,7 @@
 //! One's own account.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     ApiResponse, Object, OpenApi, param::Path, payload::Json, types::MaybeUndefined,
 };
@@ -10,7 +12,7 @@ use super::{
     Tag,
     ask::{Moment, Signed, Strict},
     error::NativeError,
-    shapes::{Done, Message, User, change},
+    shapes::{Done, Message, Shown, User, change},
 };
 use crate::{
     domain::{Core, identities, passwords::PasswordRule, secret::Secret, sessions},
@@ -179,8 +181,8 @@ impl ProfileApi {
     ///
     /// The account that asks, as it is now.
     #[oai(path = "/user", method = "get", operation_id = "profile_get")]
-    async fn profile_get(&self, caller: Signed) -> Result<Serial<User>, NativeError> {
-        Ok(Serial::new((&**caller.0.account()?).into()))
+    async fn profile_get(&self, caller: Signed) -> Result<Serial<Shown, User>, NativeError> {
+        Ok(Serial::new(Shown(Arc::clone(caller.0.account()?))))
     }
 
     /// Change the own profile

@@ -1,11 +1,13 @@
 //! The JSON of native, in the words that its clients use.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     ApiResponse, Enum, Object,
     payload::Json,
     types::{MaybeUndefined, ParseFromJSON, ToJSON, Type},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 use uuid::Uuid;
 
 use super::ask::Moment;
@@ -23,6 +25,16 @@ pub enum UserStatus {
     Active,
     Pending,
     Disabled,
+}
+
+impl UserStatus {
+    fn of(status: accounts::Status) -> Self {
+        match status {
+            accounts::Status::Active => Self::Active,
+            accounts::Status::Pending => Self::Pending,
+            accounts::Status::Disabled => Self::Disabled,
+        }
+    }
 }
 
 /// What a status can be set to.
@@ -67,7 +79,7 @@ impl From<SettableStatus> for accounts::Status {
 }
 
 /// An account.
-#[derive(Clone, Debug, Object, Serialize)]
+#[derive(Clone, Debug, Object)]
 pub struct User {
     /// Never reused.
     pub id: Uuid,
@@ -89,6 +101,31 @@ pub struct User {
     pub updated_at: Moment,
 }
 
+/// An account that is written as a [`User`] where it lies: whoever asks who they are need not
+/// have it copied first.
+pub struct Shown(pub Arc<Account>);
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let account = &*self.0;
+        let mut user = serializer.serialize_struct("User", 13)?;
+        user.serialize_field("id", &account.id.uuid())?;
+        user.serialize_field("username", &account.username)?;
+        user.serialize_field("email", &account.email)?;
+        user.serialize_field("display_name", &account.display_name)?;
+        user.serialize_field("role", &account.role)?;
+        user.serialize_field("permissions", account.permissions.named())?;
+        user.serialize_field("status", &UserStatus::of(account.status))?;
+        user.serialize_field("email_verified", &account.email_verified)?;
+        user.serialize_field("has_password", &account.password_hash.is_some())?;
+        user.serialize_field("has_pin", &account.pin_hash.is_some())?;
+        user.serialize_field("last_login_at", &account.last_login_at.map(Moment))?;
+        user.serialize_field("created_at", &Moment(account.created_at))?;
+        user.serialize_field("updated_at", &Moment(account.updated_at))?;
+        user.end()
+    }
+}
+
 impl From<&Account> for User {
     fn from(account: &Account) -> Self {
         Self {
@@ -98,11 +135,7 @@ impl From<&Account> for User {
             display_name: account.display_name.clone(),
             role: account.role.clone(),
             permissions: account.permissions.names(),
-            status: match account.status {
-                accounts::Status::Active => UserStatus::Active,
-                accounts::Status::Pending => UserStatus::Pending,
-                accounts::Status::Disabled => UserStatus::Disabled,
-            },
+            status: UserStatus::of(account.status),
             email_verified: account.email_verified,
             has_password: account.password_hash.is_some(),
             has_pin: account.pin_hash.is_some(),

@@ -29,11 +29,7 @@ pub async fn caller(headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error>
         Authorization::Basic { user, password } => Some(Credential::Basic { user, password }),
         Authorization::Unreadable(why) => Some(Credential::Unreadable(why)),
     };
-    let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await?;
-    if let Ok(account) = caller.account() {
-        let _ = facts.user.set(account.username.clone());
-    }
-    Ok(caller)
+    facts.caller_of(credential, DIALECT).await
 }
 
 /// Pair's challenge (RFC 6750, section 3).

@@ -9,7 +9,6 @@ use super::{DIALECT, error::PinError};
 use crate::{
     domain::{
         caller::{Caller, Credential},
-        secret::Secret,
         tokens::TokenKind,
     },
     http::{client::cookies, scheme::of_key, visitor::facts},
@@ -23,14 +22,10 @@ pub const REFRESH: &str = "refreshToken";
 async fn caller(request: &Request, name: &str, kind: TokenKind) -> poem::Result<Caller> {
     let facts = facts(request)?;
     let cookie = cookies(request.headers(), name).into_iter().next();
-    let credential = cookie.map(|value| Credential::Token(kind, Secret::new(value)));
-    let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await;
+    let credential = cookie.map(|value| Credential::Token(kind, value));
+    let caller = facts.caller_of(credential, DIALECT).await;
     let words = if name == REFRESH { "Invalid token" } else { "Unauthorized API access" };
-    let caller = caller.map_err(|error| PinError::in_words(error, words))?;
-    if let Ok(account) = caller.account() {
-        let _ = facts.user.set(account.username.clone());
-    }
-    Ok(caller)
+    Ok(caller.map_err(|error| PinError::in_words(error, words))?)
 }
 
 macro_rules! cookie_scheme {

@@ -54,11 +54,7 @@ impl<'a> ApiExtractor<'a> for Signed {
                 Some(Credential::Unreadable(Why::UnknownScheme))
             }
         };
-        let caller = facts.core.caller_of(credential, facts.origin_in(DIALECT)).await;
-        let caller = caller.map_err(SignupError::from)?;
-        if let Ok(account) = caller.account() {
-            let _ = facts.user.set(account.username.clone());
-        }
-        Ok(Self(caller))
+        let caller = facts.caller_of(credential, DIALECT).await;
+        Ok(Self(caller.map_err(SignupError::from)?))
     }
 }
