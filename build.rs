@@ -1,5 +1,5 @@
-//! Puts the pages' files into the program, each as it is and compressed, below a name made of all
-//! of them.
+//! Puts the pages' files and the OpenAPI documents into the program, compressed: the pages below a
+//! name made of all of them.
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +16,8 @@ use flate2::{Compression, write::GzEncoder};
 
 /// The folders of `web` that browsers load, and what they load of them.
 const FOLDERS: [&str; 2] = ["app", "vendor"];
+/// Whose documents are committed.
+const DIALECTS: [&str; 5] = ["native", "pin", "pair", "signup", "gpodder"];
 const KINDS: [&str; 4] = ["css", "html", "js", "svg"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -26,7 +28,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed=web/{folder}");
         collect(&web, &web.join(folder), &mut files)?;
     }
-    fs::write(out.join("pages.rs"), table(&web, &files, &out)?)?;
+    fs::write(out.join("pages.rs"), table(&files, &out)?)?;
+    for dialect in DIALECTS {
+        let path = format!("openapi/{dialect}.json");
+        println!("cargo::rerun-if-changed={path}");
+        fs::write(out.join(format!("{dialect}.json.gz")), gzip(&fs::read(path)?)?)?;
+    }
     Ok(())
 }
 
@@ -54,11 +61,7 @@ fn collect(
 }
 
 /// The Rust text that `http/pages.rs` includes.
-fn table(
-    web: &Path,
-    files: &BTreeMap<String, Vec<u8>>,
-    out: &Path,
-) -> Result<String, Box<dyn Error>> {
+fn table(files: &BTreeMap<String, Vec<u8>>, out: &Path) -> Result<String, Box<dyn Error>> {
     // Its keys are fixed: the same files have the same name until the compiler changes.
     let mut hasher = DefaultHasher::new();
     let mut text = String::from("const FILES: &[File] = &[\n");
@@ -67,11 +70,7 @@ fn table(
         hasher.write(bytes);
         let packed = out.join(format!("{}.gz", name.replace('/', "+")));
         fs::write(&packed, gzip(bytes)?)?;
-        writeln!(
-            text,
-            "    File {{ name: {name:?}, plain: include_bytes!({:?}), packed: include_bytes!({packed:?}) }},",
-            web.join(name),
-        )?;
+        writeln!(text, "    File {{ name: {name:?}, packed: include_bytes!({packed:?}) }},",)?;
     }
     writeln!(text, "];\nconst BUILD: &str = \"{:016x}\";", hasher.finish())?;
     Ok(text)

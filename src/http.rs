@@ -226,13 +226,17 @@ struct Papers;
 #[OpenApi]
 impl Papers {
     #[oai(path = "/openapi.json", method = "get", hidden)]
-    async fn document(&self) -> Result<Document, NativeError> {
-        Document::of(native::DIALECT)
+    async fn document(&self, asked: &HeaderMap) -> Result<Document, NativeError> {
+        Document::of(native::DIALECT, asked)
     }
 
     #[oai(path = "/openapi/:file", method = "get", hidden)]
-    async fn document_of(&self, file: Path<String>) -> Result<Document, NativeError> {
-        Document::of(file.0.strip_suffix(".json").unwrap_or_default())
+    async fn document_of(
+        &self,
+        file: Path<String>,
+        asked: &HeaderMap,
+    ) -> Result<Document, NativeError> {
+        Document::of(file.0.strip_suffix(".json").unwrap_or_default(), asked)
     }
 }
 
@@ -240,14 +244,23 @@ impl Papers {
 #[derive(ApiResponse)]
 enum Document {
     #[oai(status = 200, content_type = "application/json")]
-    Found(Binary<&'static str>, #[oai(header = "Cache-Control")] String),
+    Found(
+        Binary<Vec<u8>>,
+        #[oai(header = "Cache-Control")] String,
+        #[oai(header = "Vary")] String,
+        #[oai(header = "Content-Encoding")] Option<String>,
+    ),
 }
 
 impl Document {
-    fn of(dialect: &str) -> Result<Self, NativeError> {
-        let found = documents::DOCUMENTS.into_iter().find(|(name, _)| *name == dialect);
-        let (_, text) = found.ok_or(Error::NotFound(Noun::Page))?;
-        Ok(Self::Found(Binary(text), "no-cache".to_owned()))
+    fn of(dialect: &str, asked: &HeaderMap) -> Result<Self, NativeError> {
+        let packed = documents::packed(dialect).ok_or(Error::NotFound(Noun::Page))?;
+        let (body, encoding) = match files::takes_gzip(asked) {
+            true => (packed.to_vec(), Some("gzip".to_owned())),
+            false => (files::unpacked(packed), None),
+        };
+        let (fresh, vary) = ("no-cache".to_owned(), "Accept-Encoding".to_owned());
+        Ok(Self::Found(Binary(body), fresh, vary, encoding))
     }
 }
 

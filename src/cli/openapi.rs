@@ -22,7 +22,7 @@ pub fn run(command: &OpenapiCommand) -> Result<(), Failure> {
         return say(&document(&command.dialect)?);
     }
     fs::create_dir_all("openapi").map_err(trouble)?;
-    for (dialect, _) in documents::DOCUMENTS {
+    for dialect in documents::dialects() {
         let path = Path::new("openapi").join(format!("{dialect}.json"));
         fs::write(&path, document(dialect)?).map_err(trouble)?;
         say(&format!("{} written\n", path.display()))?;
@@ -37,15 +37,14 @@ fn made(dialect: &str) -> Option<Result<String, Failure>> {
     if cfg!(debug_assertions) {
         return documents::generate(dialect).map(|made| made.map_err(trouble));
     }
-    let committed = documents::DOCUMENTS.into_iter().find(|(name, _)| *name == dialect);
-    committed.map(|(_, text)| Ok(text.to_owned()))
+    documents::committed(dialect).map(Ok)
 }
 
 fn document(dialect: &str) -> Result<String, Failure> {
     match made(dialect) {
         Some(text) => text,
         None => {
-            let known: Vec<&str> = documents::DOCUMENTS.iter().map(|(name, _)| *name).collect();
+            let known: Vec<&str> = documents::dialects().collect();
             Err(Failure::No(format!("no document {dialect:?}; there are: {}", known.join(", "))))
         }
     }

@@ -1,10 +1,9 @@
 //! The page at `/docs`: Swagger UI over the documents of the dialects that are switched on. Its files
 //! lie in `web/docs/files`, the large ones compressed, and go out as they lie there.
 
-use std::{borrow::Cow, collections::HashMap, io::Read};
+use std::{borrow::Cow, collections::HashMap};
 
 use bytes::Bytes;
-use flate2::read::GzDecoder;
 use poem::{
     Body, Endpoint, EndpointExt, Response,
     endpoint::{BoxEndpoint, make_sync},
@@ -18,7 +17,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::{
     Dialects,
-    files::{is_known, media_type, takes_gzip},
+    files::{is_known, media_type, takes_gzip, unpacked},
 };
 
 /// As strict as that of the pages, but for images: Swagger UI's style sheet holds its arrows and
@@ -155,15 +154,10 @@ impl Served {
         response.content_type(media_type(&self.name)).body(self.body(is_packed))
     }
 
-    /// Unpacked for the rare client that takes no gzip; what lies in the program can be unpacked.
     fn body(&self, is_packed: bool) -> Body {
-        if is_packed || !self.is_packed {
-            return Body::from_bytes(self.bytes.clone());
-        }
-        let mut plain = Vec::new();
-        match GzDecoder::new(&self.bytes[..]).read_to_end(&mut plain) {
-            Ok(_) => Body::from_vec(plain),
-            Err(_) => Body::empty(),
+        match is_packed || !self.is_packed {
+            true => Body::from_bytes(self.bytes.clone()),
+            false => Body::from_vec(unpacked(&self.bytes)),
         }
     }
 }

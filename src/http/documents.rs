@@ -14,16 +14,32 @@ use poem_openapi::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{gpodder, native, pair, pin, signup};
+use super::{files::unpacked, gpodder, native, pair, pin, signup};
 
-/// The dialects that have a document, and what is committed of it.
-pub const DOCUMENTS: [(&str, &str); 5] = [
-    ("native", include_str!("../../openapi/native.json")),
-    ("pin", include_str!("../../openapi/pin.json")),
-    ("pair", include_str!("../../openapi/pair.json")),
-    ("signup", include_str!("../../openapi/signup.json")),
-    ("gpodder", include_str!("../../openapi/gpodder.json")),
-];
+macro_rules! packed {
+    ($dialect:literal) => {
+        ($dialect, include_bytes!(concat!(env!("OUT_DIR"), "/", $dialect, ".json.gz")))
+    };
+}
+
+/// The dialects that have a document, and what is committed of it, as gzip.
+const PACKED: [(&str, &[u8]); 5] =
+    [packed!("native"), packed!("pin"), packed!("pair"), packed!("signup"), packed!("gpodder")];
+
+/// The dialects that have a document.
+pub fn dialects() -> impl Iterator<Item = &'static str> {
+    PACKED.into_iter().map(|(name, _)| name)
+}
+
+/// The document of one dialect as it is committed, in gzip; nothing for an unknown name.
+pub fn packed(dialect: &str) -> Option<&'static [u8]> {
+    PACKED.into_iter().find(|(name, _)| *name == dialect).map(|(_, bytes)| bytes)
+}
+
+/// The same as text.
+pub fn committed(dialect: &str) -> Option<String> {
+    packed(dialect).map(|bytes| String::from_utf8_lossy(&unpacked(bytes)).into_owned())
+}
 
 /// The document of one dialect as the operations are now, or nothing for an unknown name.
 ///

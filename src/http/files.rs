@@ -1,6 +1,18 @@
-//! What files that are served have in common.
+//! What files that are served have in common. They lie in the program compressed, and go out so.
 
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use poem::http::{HeaderMap, header};
+
+/// For the rare client that takes no gzip; what lies in the program can be unpacked.
+pub fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    match GzDecoder::new(packed).read_to_end(&mut plain) {
+        Ok(_) => plain,
+        Err(_) => Vec::new(),
+    }
+}
 
 /// Whether a client says that it has what the tag names (RFC 9110, section 13.1.2).
 pub fn is_known(asked: &HeaderMap, tag: &str) -> bool {

@@ -16,7 +16,7 @@ use poem_openapi::{
 };
 use serde_json::json;
 
-use super::files::{is_known, media_type, takes_gzip};
+use super::files::{is_known, media_type, takes_gzip, unpacked};
 
 /// Own scripts, styles and images, and nothing else from nowhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -52,10 +52,9 @@ const ASSETS: &str = "/assets";
 /// Deeper addresses are nobody's page; their way to the root is not worth its length.
 const DEEPEST: usize = 8;
 
-/// One file of `web`, as it is and as gzip.
+/// One file of `web`, as gzip.
 struct File {
     name: &'static str,
-    plain: &'static [u8],
     packed: &'static [u8],
 }
 
@@ -136,7 +135,7 @@ fn asset(file: &'static File) -> impl Endpoint<Output = Response> {
         if takes_gzip(request.headers()) {
             return response.header(header::CONTENT_ENCODING, "gzip").body(file.packed);
         }
-        response.body(file.plain)
+        response.body(unpacked(file.packed))
     })
 }
 
@@ -152,8 +151,10 @@ fn filled(file: &File, path: &str) -> Vec<u8> {
         depth if depth <= DEEPEST => "../".repeat(depth).into(),
         _ => "/".into(),
     };
-    let text = String::from_utf8_lossy(file.plain);
-    text.replace("{assets}", &format!("{way}{}/{BUILD}", &ASSETS[1..])).into_bytes()
+    let text = unpacked(file.packed);
+    String::from_utf8_lossy(&text)
+        .replace("{assets}", &format!("{way}{}/{BUILD}", &ASSETS[1..]))
+        .into_bytes()
 }
 
 /// Whether somebody looks for a page: a browser names the type, programs do not.

@@ -379,15 +379,16 @@ async fn an_account_made_through_any_dialect_signs_in_through_all() {
 #[tokio::test]
 async fn documents_are_the_same_made_committed_and_served() {
     let house = House::new().await;
-    let names: Vec<&str> = documents::DOCUMENTS.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = documents::dialects().collect();
     assert_eq!(names, ["native", "pin", "pair", "signup", "gpodder"]);
-    for (name, committed) in documents::DOCUMENTS {
+    for name in names {
+        let committed = documents::committed(name).expect("a document");
         let made = documents::generate(name).expect("a dialect").expect("a document");
         assert_eq!(made, committed, "{name}: cargo run -- openapi --write");
         let path = format!("{}/openapi/{name}.json", env!("CARGO_MANIFEST_DIR"));
         assert_eq!(std::fs::read_to_string(path).expect("a file"), committed);
         let served = house.get(&format!("/openapi/{name}.json")).send().await;
-        assert_eq!((served.status, served.text().as_str()), (200, committed));
+        assert_eq!((served.status, served.text().as_str()), (200, committed.as_str()));
     }
 }
 
