@@ -54,3 +54,13 @@ document_tools() {
 with_server() {
     tests/sdk/with-server target/debug/gatelodge "$@"
 }
+
+# Every document, as an admin and as a reader, for so many seconds and examples each.
+explored() {
+    local dialect who
+    for dialect in native pin pair signup gpodder; do
+        for who in ann bob; do
+            with_server tests/sdk/explore "$tools/sdk/python/bin/schemathesis" "$dialect" "$who" "$@" || return
+        done
+    done
+}
