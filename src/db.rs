@@ -26,7 +26,7 @@ const READERS: u32 = 4;
 /// For a machine with 1 GB. A reader looks up a few rows at a time, and the system keeps the pages
 /// besides; what one transaction changes should stay in memory until it commits.
 const READER_CACHE_KIB: u32 = 256;
-const WRITER_CACHE_KIB: u32 = 1024;
+const WRITER_CACHE_KIB: u32 = 512;
 /// How long a statement waits for another process (the command line, a backup) to finish.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -214,6 +214,8 @@ impl Db {
         migrate::check(&first)?;
         narrow(&path).map_err(|error| OpenError::Folder(path.clone(), error))?;
         configure(&mut first)?;
+        // A step that a power cut takes back is done again; closing syncs what all of them wrote.
+        first.pragma_update(None, "synchronous", "NORMAL")?;
         migrate::migrate(&mut first, migrate::LATEST)?;
         drop(first);
         Ok(Self {
