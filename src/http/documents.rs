@@ -136,6 +136,10 @@ fn normalise(value: &mut Value) {
             if let Some(said) = said {
                 map.insert("description".to_owned(), said);
             }
+            // `null` is a value of a type, which a reference alone does not name here.
+            if map.contains_key("nullable") && map.contains_key("allOf") {
+                map.insert("type".to_owned(), json!("object"));
+            }
             if map.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint")) {
                 map.entry("minimum").or_insert(json!(0));
             }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{operations, words};
 
 /// Fields that an example leaves out: what is sent instead of another field, or seldom.
-const LEFT_OUT: [&str; 14] = [
+const LEFT_OUT: [&str; 16] = [
     "SessionRequest.pin",
     "RegisterRequest.invitation",
     "RegisterRequest.setup_token",
@@ -15,6 +15,8 @@ const LEFT_OUT: [&str; 14] = [
     "GpodderRegistration.invitation",
     "GpodderRegistration.setup_token",
     "Problem.field",
+    "Problem.limit",
+    "Problem.reason",
     "SignupProblem.error",
     "UserEdit.username",
     "UserEdit.password",

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 /// Name or `Type.name`, sentence, example as JSON, format; empty: none.
 #[rustfmt::skip]
-const FIELDS: [(&str, &str, &str, &str); 195] = [
+const FIELDS: [(&str, &str, &str, &str); 197] = [
     ("accessToken", "What the cookie of the same name holds.", r#""eyJhbGciOiJIUzI1NiJ9.eyJ1aWQiOiJhbm4ifQ.c2lnbmF0dXJl""#, ""),
     ("access_token", "Send it as `Authorization: Bearer …`.", r#""eyJhbGciOiJIUzI1NiJ9.eyJ1aWQiOiJhbm4ifQ.c2lnbmF0dXJl""#, ""),
     ("account", "The account that it concerns.", r#""0b0a8a5e-6a4f-4c7b-9d3e-0d5c5b1f2a10""#, ""),
@@ -92,6 +92,7 @@ const FIELDS: [(&str, &str, &str, &str); 195] = [
     ("perms", "What the account may do.", "", ""),
     ("phone", "There is none.", "null", ""),
     ("pin", "Four to twelve digits.", r#""2580""#, ""),
+    ("pin_allowed", "Whether a PIN is good from where one asks.", "true", ""),
     ("podcast", "The address of the podcast.", r#""https://example.org/feed.xml""#, ""),
     ("podcast_title", "The podcast's title.", r#""https://example.org/feed.xml""#, ""),
     ("podcast_url", "The podcast's address.", r#""https://example.org/feed.xml""#, ""),
@@ -114,6 +115,7 @@ const FIELDS: [(&str, &str, &str, &str); 195] = [
     ("sent_at", "When it went out.", r#""2026-01-02T03:04:06Z""#, ""),
     ("sessions", "Where the account is signed in.", "", ""),
     ("setup_required", "Whether the first account is still to be made.", "false", ""),
+    ("setup_token_required", "Whether that needs the set-up token.", "false", ""),
     ("setup_token", "What the server printed at its start.", r#""Xq3v9K""#, ""),
     ("severity", "How bad it is.", r#""high""#, ""),
     ("started", "Seconds from its beginning at which playing began.", "0", ""),
