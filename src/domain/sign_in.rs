@@ -178,6 +178,9 @@ impl Core {
 
     /// Proves anew when the account has changed meanwhile: somebody may have disabled it or
     /// changed its password, or another sign-in may have replaced an outdated hash.
+    ///
+    /// What comes after the proof is in boxes, so that those who still wait for a lane do not keep
+    /// memory for it.
     async fn prove_and_let_in(
         &self,
         place: &Place,
@@ -188,17 +191,21 @@ impl Core {
                 Proof::Password(password) => {
                     self.prove_password(place, &knock.who, password).await?
                 }
-                Proof::Pin(pin) => self.prove_pin(place, &knock.who, pin, &knock.origin).await?,
+                Proof::Pin(pin) => {
+                    Box::pin(self.prove_pin(place, &knock.who, pin, &knock.origin)).await?
+                }
             };
             let account = match proven {
                 Ok(account) => account,
                 Err(whose) => return Ok(Err(whose)),
             };
             let new_hash = match &knock.proof {
-                Proof::Password(password) => self.better_hash(place, &account, password).await?,
+                Proof::Password(password) => {
+                    Box::pin(self.better_hash(place, &account, password)).await?
+                }
                 Proof::Pin(_) => None,
             };
-            if let Some(signed_in) = self.let_in(account, knock, new_hash).await? {
+            if let Some(signed_in) = Box::pin(self.let_in(account, knock, new_hash)).await? {
                 return Ok(Ok(signed_in));
             }
         }
