@@ -15,8 +15,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream::poll_fn};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, combinators::BoxBody};
+use http_body_util::{StreamBody, combinators::BoxBody};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -237,44 +238,10 @@ struct Held {
     _busy: Arc<()>,
 }
 
-/// What of a request nobody has read.
-type Rest = Arc<Mutex<Option<Frames>>>;
-
-/// A request's body that comes back when it is let go of. In HTTP/2 a body that goes before the answer
-/// is out cancels the answer: whoever is refused early would never learn why (RFC 9113, section 8.1).
-struct Lent {
-    frames: Option<Frames>,
-    rest: Rest,
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = self.frames.take();
-    }
-}
-
-impl Body for Lent {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match &mut self.frames {
-            Some(frames) => Pin::new(frames).poll_frame(context),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.frames.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.frames.as_ref().map_or_else(SizeHint::default, Body::size_hint)
-    }
-}
+/// A request's body, which whoever answers reads, and which stays: in HTTP/2 a body that goes before
+/// the answer is out cancels the answer, and whoever is refused early would never learn why (RFC 9113,
+/// section 8.1).
+type Rest = Arc<Mutex<Frames>>;
 
 /// Lends a body of HTTP/2 to whoever answers. HTTP/1 reads on or hangs up by itself.
 fn lend(request: &mut poem::Request) -> Option<Rest> {
@@ -282,10 +249,19 @@ fn lend(request: &mut poem::Request) -> Option<Rest> {
         return None;
     }
     let frames = Frames::from(request.take_body());
-    let rest = Rest::default();
-    let lent = Lent { frames: Some(frames), rest: Arc::clone(&rest) };
-    request.set_body(Frames::new(lent));
+    if frames.is_end_stream() {
+        return None;
+    }
+    let rest = Arc::new(Mutex::new(frames));
+    let lent = Arc::clone(&rest);
+    let stream = poll_fn(move |context| poll(&lent, context));
+    request.set_body(Frames::new(StreamBody::new(stream)));
     Some(rest)
+}
+
+fn poll(rest: &Rest, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    let mut frames = rest.lock().unwrap_or_else(PoisonError::into_inner);
+    Pin::new(&mut *frames).poll_frame(context)
 }
 
 impl Body for Held {
@@ -311,15 +287,12 @@ impl Body for Held {
 /// Reads what nobody wanted: clients that are still sending do not all hear an answer that comes with
 /// a reset. Whoever sends much more than a form gets both.
 async fn read_out(rest: &Rest) {
-    let Some(mut frames) = rest.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-        return;
-    };
+    let mut frames = poll_fn(|context| poll(rest, context));
     let mut left = REST_BYTES;
     while left > 0 {
-        let Some(Ok(frame)) = frames.frame().await else { return };
+        let Some(Ok(frame)) = frames.next().await else { return };
         left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len).max(1));
     }
-    *rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(frames);
 }
 
 fn held(response: poem::Response, rest: Option<Rest>, busy: Arc<()>) -> Response<Held> {
