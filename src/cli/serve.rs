@@ -6,6 +6,7 @@ use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
+    task::JoinSet,
     time::timeout,
 };
 
@@ -22,6 +23,7 @@ use crate::{
     http::{
         self,
         serve::{Limits, Listener},
+        tls::{Https, Source},
     },
     log::{self, Field, Level, say},
 };
@@ -37,41 +39,20 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     log::shape(house::log_format(&config), house::log_level(&config));
     let (ends, hangups) = (ends(), https::hangups());
     // First, so that a port which is taken leaves no database behind.
-    let plain = bind_all("server.listen", &config.server.listen)?;
-    let source = https::source(&config);
-    let secure = match source {
-        Some(_) => bind_all("server.tls.listen", &config.tls.listen)?,
-        None => Vec::new(),
-    };
+    let sockets = Sockets::bind(&config)?;
     let claim = Db::claim(&config.data_dir).map_err(trouble)?;
-    let https = source.map(https::open).transpose()?;
-    let mut listeners: Vec<Listener> = plain.into_iter().map(Listener::plain).collect();
-    if let Some(https) = &https {
-        listeners.extend(secure.into_iter().map(|s| Listener::secure(s, https.current())));
-    }
+    let (listeners, https) = sockets.listen()?;
     let core = house::open_to_serve(&config, &claim).await?;
     core.check_roles().await?;
     core.sweep_copies();
     let (stop, stopped) = watch::channel(false);
     let endpoint = http::routes(core.clone(), house::http_settings(&config), stopped);
-    let upkeep = tokio::spawn(core.clone().upkeep(log::note));
     let mut mail = tokio::spawn(core.clone().deliver(stop.subscribe(), log::note));
-    let journal = tokio::spawn(core.clone().journal_events(log_event));
-    let updates = match &config.updates.feed_url {
-        Some(url) => {
-            let feed = Feed::new(url, Pace::usual()).map_err(trouble)?;
-            Some(tokio::spawn(core.clone().follow_updates(feed, log::note)))
-        }
-        None => None,
-    };
-    let probing = config.gpodder.probe_https.then(|| {
-        let probe = Probe::new(Rules::strict());
-        tokio::spawn(core.clone().probe_upgrades(probe, log::note))
-    });
+    let mut chores = chores(&config, &core)?;
     greet(&config, &core, &listeners).await?;
     systemd::ready();
-    let watchdog = tokio::spawn(systemd::watch(core.clone()));
-    let certificate = tokio::spawn(https::follow(https, hangups));
+    chores.spawn(systemd::watch(core.clone()));
+    chores.spawn(https::follow(https, hangups));
     let told = async {
         told_to_stop(ends).await;
         systemd::stopping();
@@ -82,20 +63,59 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     http::serve::serve(listeners, endpoint, limits, told).await;
     // Streams have left their connections behind; they say that they close.
     let _ = timeout(STREAMS_END, stop.closed()).await;
-    upkeep.abort();
-    journal.abort();
-    certificate.abort();
-    watchdog.abort();
+    chores.shutdown().await;
     // A letter that is still being handed over then is marked, and the next process tries again.
     let _ = timeout(LETTER_TIME, &mut mail).await;
     mail.abort();
-    for task in [updates, probing].into_iter().flatten() {
-        task.abort();
-    }
     core.quiet().await;
     core.settle().await?;
     say("stopped");
     Ok(())
+}
+
+/// What goes on beside requests for as long as the server does.
+fn chores(config: &Config, core: &Core) -> Result<JoinSet<()>, Failure> {
+    let mut chores = JoinSet::new();
+    chores.spawn(core.clone().upkeep(log::note));
+    chores.spawn(core.clone().journal_events(log_event));
+    if let Some(url) = &config.updates.feed_url {
+        let feed = Feed::new(url, Pace::usual()).map_err(trouble)?;
+        chores.spawn(core.clone().follow_updates(feed, log::note));
+    }
+    if config.gpodder.probe_https {
+        let probe = Probe::new(Rules::strict());
+        chores.spawn(core.clone().probe_upgrades(probe, log::note));
+    }
+    Ok(chores)
+}
+
+/// The ports, taken before anything else is.
+struct Sockets {
+    plain: Vec<TcpListener>,
+    secure: Vec<TcpListener>,
+    certificate: Option<Source>,
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> Result<Self, Failure> {
+        let certificate = https::source(config);
+        let secure = if certificate.is_some() { config.tls.listen.as_slice() } else { &[] };
+        Ok(Self {
+            plain: bind_all("server.listen", &config.server.listen)?,
+            secure: bind_all("server.tls.listen", secure)?,
+            certificate,
+        })
+    }
+
+    fn listen(self) -> Result<(Vec<Listener>, Option<Https>), Failure> {
+        let https = self.certificate.map(https::open).transpose()?;
+        let mut listeners: Vec<Listener> = self.plain.into_iter().map(Listener::plain).collect();
+        if let Some(https) = &https {
+            let secure = self.secure.into_iter();
+            listeners.extend(secure.map(|socket| Listener::secure(socket, https.current())));
+        }
+        Ok((listeners, https))
+    }
 }
 
 fn bind_all(setting: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
