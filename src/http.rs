@@ -195,7 +195,7 @@ pub fn routes(
     settings: HttpSettings,
     stop: watch::Receiver<bool>,
 ) -> impl Endpoint<Output = Response> + 'static {
-    let docs = docs::Docs { on: settings.docs.then_some(settings.dialects) };
+    let docs = Maybe(settings.docs.then(|| docs::docs(settings.dialects)));
     let allowed = Allowed::default();
     let operations = (operations(&core, settings.dialects, stop), docs);
     let operations = Listed(operations, allowed.clone());
@@ -217,7 +217,7 @@ fn operations(core: &Core, on: Dialects, stop: watch::Receiver<bool>) -> impl Op
     });
     let health = Voice(pair::health(core), pair::speak);
     let five = (Maybe(native), Maybe(pin), Maybe(pair), Maybe(signup), Maybe(gpodder));
-    (Papers, pages::Pages { open: on.native }, five, Maybe(login), health)
+    (Papers, pages::pages(on.native), five, Maybe(login), health)
 }
 
 /// The documents as files.

@@ -1,23 +1,19 @@
 //! The page at `/docs`: Swagger UI over the documents of the dialects that are switched on. Its files
 //! lie in `web/docs/files`, the large ones compressed, and go out as they lie there.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use poem::{
     Body, Endpoint, EndpointExt, Response,
     endpoint::{BoxEndpoint, make_sync},
-    http::{HeaderMap, Method, StatusCode, header},
-};
-use poem_openapi::{
-    OpenApi,
-    registry::{MetaApi, Registry},
+    http::{HeaderMap, StatusCode, header},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::{
     Dialects,
-    files::{is_known, media_type, takes_gzip, unpacked},
+    files::{Unlisted, is_known, media_type, takes_gzip, unpacked},
 };
 
 /// As strict as that of the pages, but for images: Swagger UI's style sheet holds its arrows and
@@ -33,34 +29,19 @@ const PAGE: &str = "index.html";
 #[folder = "web/docs/files"]
 struct Files;
 
-/// The page and what it loads; `None` is no page at all.
-pub struct Docs {
-    pub on: Option<Dialects>,
-}
-
-impl OpenApi for Docs {
-    /// Empty: it stands in no document.
-    fn meta() -> Vec<MetaApi> {
-        Vec::new()
+/// The page, for the documents of the dialects that are on, and what it loads.
+pub fn docs(on: Dialects) -> Unlisted {
+    let mut served: Vec<(String, BoxEndpoint<'static>)> = Vec::new();
+    let mut page = offer(&text(&Files::get(PAGE)), on);
+    for name in Files::iter().filter(|name| name != PAGE) {
+        let Some(file) = Files::get(&name) else { continue };
+        let file = Served::of(&name, file);
+        page = page.replace(&format!("{{{}}}", file.name), &file.path[1..]);
+        served.push((file.path.clone(), file.endpoint().boxed()));
     }
-
-    fn register(_: &mut Registry) {}
-
-    fn add_routes(self, table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
-        let mut add = |path: String, endpoint: BoxEndpoint<'static>| {
-            table.entry(path).or_default().insert(Method::GET, endpoint);
-        };
-        let Some(on) = self.on else { return };
-        let mut page = offer(&text(&Files::get(PAGE)), on);
-        for name in Files::iter().filter(|name| name != PAGE) {
-            let Some(file) = Files::get(&name) else { continue };
-            let served = Served::of(&name, file);
-            page = page.replace(&format!("{{{}}}", served.name), &served.path[1..]);
-            add(served.path.clone(), served.endpoint().boxed());
-        }
-        add("/docs".to_owned(), self::page(page).boxed());
-        add("/docs/".to_owned(), make_sync(|_| elsewhere()).boxed());
-    }
+    served.push(("/docs".to_owned(), self::page(page).boxed()));
+    served.push(("/docs/".to_owned(), make_sync(|_| elsewhere()).boxed()));
+    Unlisted(served)
 }
 
 fn text(file: &Option<EmbeddedFile>) -> String {

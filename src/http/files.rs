@@ -1,9 +1,33 @@
 //! What files that are served have in common. They lie in the program compressed, and go out so.
 
-use std::io::Read;
+use std::{collections::HashMap, io::Read};
 
 use flate2::read::GzDecoder;
-use poem::http::{HeaderMap, header};
+use poem::{
+    endpoint::BoxEndpoint,
+    http::{HeaderMap, Method, header},
+};
+use poem_openapi::{
+    OpenApi,
+    registry::{MetaApi, Registry},
+};
+
+/// What a path answers to GET beside the operations of the dialects; it stands in no document.
+pub struct Unlisted(pub Vec<(String, BoxEndpoint<'static>)>);
+
+impl OpenApi for Unlisted {
+    fn meta() -> Vec<MetaApi> {
+        Vec::new()
+    }
+
+    fn register(_: &mut Registry) {}
+
+    fn add_routes(self, table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
+        for (path, endpoint) in self.0 {
+            table.entry(path).or_default().insert(Method::GET, endpoint);
+        }
+    }
+}
 
 /// For the rare client that takes no gzip; what lies in the program can be unpacked.
 pub fn unpacked(packed: &[u8]) -> Vec<u8> {

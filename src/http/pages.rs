@@ -2,21 +2,17 @@
 //! that there is none. They change nothing by themselves; what somebody decides on them goes to
 //! native.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Response,
-    endpoint::{BoxEndpoint, make_sync},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    endpoint::make_sync,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     web::Json,
-};
-use poem_openapi::{
-    OpenApi,
-    registry::{MetaApi, Registry},
 };
 use serde_json::json;
 
-use super::files::{is_known, media_type, takes_gzip, unpacked};
+use super::files::{Unlisted, is_known, media_type, takes_gzip, unpacked};
 
 /// Own scripts, styles and images, and nothing else from nowhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -71,35 +67,16 @@ pub fn prefixes() -> impl Iterator<Item = &'static str> {
     PAGES.into_iter().filter(|path| !path[1..].contains('/')).chain([ASSETS])
 }
 
-/// The pages and what they load, beside the operations of the dialects.
-pub struct Pages {
-    /// They lead to native: without it only the root is left, for programs.
-    pub open: bool,
-}
-
-impl OpenApi for Pages {
-    /// Empty: they stand in no document.
-    fn meta() -> Vec<MetaApi> {
-        Vec::new()
+/// The pages and what they load. They lead to native: unless it is `open` only the root is left, for
+/// programs.
+pub fn pages(open: bool) -> Unlisted {
+    let mut served = vec![("/".to_owned(), root(open).boxed())];
+    if open {
+        served.extend(PAGES.map(|path| (path.to_owned(), page().boxed())));
+        let files = FILES.iter().filter(|file| !file.name.ends_with(".html"));
+        served.extend(files.map(|it| (format!("{ASSETS}/{BUILD}/{}", it.name), asset(it).boxed())));
     }
-
-    fn register(_: &mut Registry) {}
-
-    fn add_routes(self, table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
-        let mut add = |path: String, endpoint: BoxEndpoint<'static>| {
-            table.entry(path).or_default().insert(Method::GET, endpoint);
-        };
-        add("/".to_owned(), root(self.open).boxed());
-        if !self.open {
-            return;
-        }
-        for path in PAGES {
-            add(path.to_owned(), page().boxed());
-        }
-        for file in FILES.iter().filter(|file| !file.name.ends_with(".html")) {
-            add(format!("{ASSETS}/{BUILD}/{}", file.name), asset(file).boxed());
-        }
-    }
+    Unlisted(served)
 }
 
 fn page() -> impl Endpoint<Output = Response> {
