@@ -1,6 +1,6 @@
 //! The certificate of `gatelodge serve`: from which settings, and when it is loaded again.
 
-use std::{fs, time::Duration};
+use std::{borrow::Cow, fs, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -11,7 +11,10 @@ use super::{Failure, trouble};
 use crate::{
     config::Config,
     domain::{Clock, Timestamp},
-    http::tls::{Certificate, Https, Source},
+    http::{
+        client::host_of_url,
+        tls::{Certificate, Https, Source},
+    },
     log::{self, say},
 };
 
@@ -39,22 +42,12 @@ fn names(config: &Config) -> Vec<String> {
         names.push(format!("{machine}.local"));
         names.push(machine);
     }
-    names.extend(config.server.public_url.as_deref().and_then(host_of));
+    names.extend(config.server.public_url.as_deref().and_then(host_of_url).map(Cow::into_owned));
     let listens = config.tls.listen.iter().map(|address| address.ip());
     names.extend(listens.filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));
     names.sort();
     names.dedup();
     names
-}
-
-/// The host of a URL, without the brackets of an IPv6 address.
-pub fn host_of(url: &str) -> Option<String> {
-    let authority = url.split("://").nth(1)?.split('/').next()?;
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next()?,
-        None => authority.split(':').next()?,
-    };
-    Some(host.to_ascii_lowercase())
 }
 
 /// Loads or makes the certificate.

@@ -291,7 +291,8 @@ fn host_is_home(headers: &HeaderMap, request: &Request, surroundings: &Surroundi
     [".local", ".lan", ".home.arpa"].iter().any(|end| host.ends_with(end) && host.len() > end.len())
 }
 
-fn host_of_url(url: &str) -> Option<Cow<'_, str>> {
+/// The host of a URL in lower case, without the brackets of an IPv6 address.
+pub fn host_of_url(url: &str) -> Option<Cow<'_, str>> {
     let authority = url.split_once("://")?.1.split('/').next()?;
     split_host(authority).map(|(host, _)| host)
 }

@@ -6,9 +6,9 @@ use ipnet::IpNet;
 
 use super::Finding;
 use crate::{
-    cli::https::host_of,
     config::Server,
     domain::{Settings, smtp, smtp::Patience},
+    http::client::{host_of_url, is_private},
 };
 
 /// A network this wide holds more than one could know: fewer fixed bits than 10.0.0.0/8, fc00::/7.
@@ -21,9 +21,9 @@ const fn is_wide(network: &IpNet) -> bool {
 
 /// Whether a URL leads to this machine or to one in the same house.
 fn is_at_home(url: &str) -> bool {
-    let host = host_of(url).unwrap_or_default();
+    let host = host_of_url(url).unwrap_or_default();
     match host.parse::<IpAddr>() {
-        Ok(address) => crate::http::client::is_private(address),
+        Ok(address) => is_private(address),
         Err(_) => {
             !host.contains('.')
                 || [".local", ".lan", ".home.arpa"].iter().any(|end| host.ends_with(end))

@@ -7,7 +7,10 @@ use crate::{
     cli::https,
     config::Config,
     domain::Timestamp,
-    http::tls::{Certificate, Source},
+    http::{
+        client::host_of_url,
+        tls::{Certificate, Source},
+    },
 };
 
 const NAME: &str = "tls";
@@ -42,7 +45,7 @@ fn judge(certificate: &Certificate, source: &Source, config: &Config, now: Times
         Source::Files { .. } => "renew it; the server loads it within a minute, or at SIGHUP",
         Source::SelfSigned { .. } => "start the server: it makes a new one",
     };
-    let host = config.server.public_url.as_deref().and_then(https::host_of);
+    let host = config.server.public_url.as_deref().and_then(host_of_url);
     if certificate.not_after <= now {
         return Finding::bad(NAME, format!("the certificate ended on {end}"), renew);
     }
