@@ -182,7 +182,6 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         // The operation takes the request along; who asks may have to be known after it.
         let asked = door.stranger.map(|ask| (ask, credentials(request.headers())));
         let wants_page = door.has_pages && pages::wants_page(request.headers());
-        let page = wants_page.then(|| request.uri().path().to_owned());
         let answered = self.inner.call(request).await;
         let response = answered.unwrap_or_else(poem::Error::into_response);
         if !is_unrouted(&response) {
@@ -197,8 +196,8 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         {
             return (door.speak)(error.into());
         }
-        if let Some(path) = page.filter(|_| response.status() != StatusCode::METHOD_NOT_ALLOWED) {
-            return pages::not_found(&path);
+        if wants_page && response.status() != StatusCode::METHOD_NOT_ALLOWED {
+            return pages::not_found(path);
         }
         if response.status() == StatusCode::METHOD_NOT_ALLOWED {
             let mut response = (door.speak)(Trouble::Method);
