@@ -1,6 +1,7 @@
 //! The command line: reads the configuration, opens the house, does one thing, says what
 //! happened.
 
+mod backup;
 mod config;
 mod doctor;
 mod find;
@@ -12,6 +13,7 @@ mod mail;
 mod moment;
 mod openapi;
 mod owner;
+mod restore;
 mod secrets;
 mod serve;
 mod sso;
@@ -61,6 +63,10 @@ enum Command {
     /// Look at the configuration without starting anything.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Make a copy of the database, also while a server runs, or try one.
+    Backup(backup::BackupCommand),
+    /// Put a copy in the place of the database, while no server runs.
+    Restore(restore::RestoreCommand),
     /// Look at the machine, the database and the settings, and say what to do.
     Doctor(doctor::DoctorCommand),
     /// Try the mail server.
@@ -146,11 +152,16 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
-    let command = arguments.command.unwrap_or(Command::Serve);
+    let mut command = arguments.command.unwrap_or(Command::Serve);
     if let Command::Openapi(command) = command {
         return openapi::run(&command);
     }
     let loaded = load(arguments.config);
+    match &mut command {
+        Command::Backup(command) => command.open()?,
+        Command::Restore(command) => command.open()?,
+        _ => {}
+    }
     if let (Ok(config), false) = (&loaded, command.is_for_root()) {
         owner::become_owner(&config.data_dir)?;
     }
@@ -160,6 +171,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             // These two are for what is wrong, so they want to hear of it.
             Command::Config(command) => config::run(loaded, &command),
             Command::Doctor(command) => doctor::run(loaded, &command).await,
+            Command::Backup(command) => backup::run(loaded?, command).await,
+            Command::Restore(command) => restore::run(&loaded?, command),
             Command::Serve => serve::run(loaded?).await,
             Command::User(command) => user::run(loaded?, command).await,
             Command::Key(command) => key::run(loaded?, command).await,

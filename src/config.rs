@@ -183,6 +183,20 @@ settings! {
     mask_addresses: bool = "false", Rule::Flag;
     /// How long log entries are kept.
     keep_days: u32 = "90", Rule::Whole(1, 3650, "days");
+    [backup: Backup at "backup"]
+    /// When a copy of the database is made each day, by this machine's time. Not set: none is.
+    schedule: Option<TimeOfDay> = "", Rule::TimeOfDay;
+    /// Where those copies go, best on another disk. Not set: `backups` in `data_dir`.
+    folder: Option<PathBuf> = "", Rule::Path;
+    /// So many of them are kept.
+    keep: usize = "14", Rule::Whole(1, 3650, "copies");
+    /// Copies are encrypted to this passphrase (age). Keep it elsewhere too.
+    passphrase: Option<Hidden> = "", Rule::Secret(32);
+    /// Copies are encrypted to whoever holds one of these age keys. Not with `backup.passphrase`.
+    recipients: Vec<String> = "", Rule::Recipients;
+    [storage: Storage at "storage"]
+    /// Who moves what was written from the log of the database into its file: this server, or a program that replicates the log.
+    checkpoint: Checkpoint = "own", Rule::OneOf(Checkpoint::NAMES);
     [updates: Updates at "updates"]
     /// Asked once a day for new versions. Not set: no one is asked.
     feed_url: Option<String> = "", Rule::Feed;
@@ -237,6 +251,17 @@ choice! {
 }
 
 choice! {
+    /// Who takes checkpoints of the database.
+    Checkpoint {
+        /// This server, as SQLite does by itself.
+        #[default]
+        Own = "own",
+        /// A program that replicates the log, such as Litestream.
+        External = "external",
+    }
+}
+
+choice! {
     /// The language of letters.
     Language {
         /// English.
@@ -260,6 +285,13 @@ choice! {
         /// Not at all.
         None = "none",
     }
+}
+
+/// A minute of every day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeOfDay {
+    pub hour: u8,
+    pub minute: u8,
 }
 
 /// A secret that does not print itself.
@@ -435,6 +467,17 @@ impl Config {
         Err(ConfigError::new(place, format_args!("{set} {what}"), right))
     }
 
+    /// age encrypts to a passphrase or to keys.
+    fn check_backup(&self) -> Result<(), ConfigError> {
+        let key = "backup.passphrase";
+        if self.backup.passphrase.is_none() || self.backup.recipients.is_empty() {
+            return Ok(());
+        }
+        let place = self.origins.get(key).map_or("default", String::as_str);
+        let what = format_args!("{key} is set beside backup.recipients");
+        Err(ConfigError::new(place, what, "keep one of the two"))
+    }
+
     /// A mail server needs a sender, and a name there a password.
     fn check_mail(&self) -> Result<(), ConfigError> {
         let email = &self.email;
@@ -476,6 +519,7 @@ pub fn load(
     config.check_argon2()?;
     config.check_tls()?;
     config.check_mail()?;
+    config.check_backup()?;
     config.check_providers()?;
     Ok(config)
 }

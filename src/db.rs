@@ -16,7 +16,7 @@ use std::{
 
 use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, config::DbConfig};
 use tokio::sync::Semaphore;
 
 /// The file's name inside the data folder.
@@ -40,6 +40,16 @@ pub struct Db {
     write_gate: Arc<Semaphore>,
     seen_version: Arc<AtomicI64>,
     path: PathBuf,
+}
+
+/// Who takes checkpoints: moves what was written from the log into the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checkpoints {
+    /// SQLite, when the log has a thousand pages, and whoever closes the file last.
+    #[default]
+    Own,
+    /// A program that replicates the log and must see all of it before.
+    External,
 }
 
 /// What a statement can end with.
@@ -67,6 +77,8 @@ pub enum OpenError {
     InUse(PathBuf),
     /// A server of an older version serves it: its schema must not change under it.
     Behind(PathBuf),
+    /// SQLite falls back to this way of writing: readers and the writer cannot share a log there.
+    NoLog(String),
     Sqlite(rusqlite::Error),
     Pool(r2d2::Error),
 }
@@ -96,6 +108,11 @@ impl fmt::Display for OpenError {
                 f,
                 "a gatelodge of an older version serves {}: restart it with this version first",
                 path.display()
+            ),
+            Self::NoLog(mode) => write!(
+                f,
+                "the file system of data_dir cannot share the log of a database (SQLite offers \
+                 {mode:?} instead of WAL): put data_dir on a disk of this machine"
             ),
             Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
                 write!(f, "{FILE_NAME} is not a SQLite database: move it away or restore a backup")
@@ -184,7 +201,7 @@ impl Db {
     ///
     /// # Errors
     /// Says in one line what is in the way.
-    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+    pub fn open(folder: &Path, checkpoints: Checkpoints) -> Result<Self, OpenError> {
         prepare_folder(folder)?;
         let path = folder.join(FILE_NAME);
         drop(open_file(&path)?);
@@ -197,14 +214,14 @@ impl Db {
                 other => other,
             })?),
         };
-        Self::open_claimed(folder)
+        Self::open_claimed(folder, checkpoints)
     }
 
     /// The same for a server, which has claimed the folder before.
     ///
     /// # Errors
     /// Says in one line what is in the way.
-    pub fn open_claimed(folder: &Path) -> Result<Self, OpenError> {
+    pub fn open_claimed(folder: &Path, checkpoints: Checkpoints) -> Result<Self, OpenError> {
         prepare_folder(folder)?;
         let path = folder.join(FILE_NAME);
         // Closed again at once: closing it later would take SQLite's locks away with it.
@@ -213,14 +230,18 @@ impl Db {
         first.busy_timeout(BUSY_TIMEOUT)?;
         migrate::check(&first)?;
         narrow(&path).map_err(|error| OpenError::Folder(path.clone(), error))?;
-        configure(&mut first)?;
+        configure(&mut first, checkpoints)?;
+        let mode: String = first.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+        if mode != "wal" {
+            return Err(OpenError::NoLog(mode));
+        }
         // A step that a power cut takes back is done again; closing syncs what all of them wrote.
         first.pragma_update(None, "synchronous", "NORMAL")?;
         migrate::migrate(&mut first, migrate::LATEST)?;
         drop(first);
         Ok(Self {
-            readers: pool(&path, READERS, READER_CACHE_KIB)?,
-            writer: pool(&path, 1, WRITER_CACHE_KIB)?,
+            readers: pool(&path, READERS, READER_CACHE_KIB, checkpoints)?,
+            writer: pool(&path, 1, WRITER_CACHE_KIB, checkpoints)?,
             read_gate: Arc::new(Semaphore::new(READERS as usize)),
             write_gate: Arc::new(Semaphore::new(1)),
             seen_version: Arc::new(AtomicI64::new(-1)),
@@ -350,9 +371,10 @@ fn pool(
     path: &Path,
     size: u32,
     cache_kib: u32,
+    checkpoints: Checkpoints,
 ) -> Result<Pool<SqliteConnectionManager>, OpenError> {
     let manager = SqliteConnectionManager::file(path).with_init(move |connection| {
-        configure(connection)?;
+        configure(connection, checkpoints)?;
         connection.execute_batch(&format!("PRAGMA cache_size = -{cache_kib}"))
     });
     Pool::builder()
@@ -369,7 +391,7 @@ fn pool(
 
 /// `synchronous=FULL`: a revoked key must not come back after a power cut. `secure_delete`: a
 /// wiped secret must not stay in free pages.
-fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
+fn configure(connection: &mut Connection, checkpoints: Checkpoints) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
@@ -380,6 +402,10 @@ fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
          PRAGMA temp_store = MEMORY;
          PRAGMA journal_size_limit = 4194304;",
     )?;
+    if checkpoints == Checkpoints::External {
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    }
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

@@ -6,6 +6,7 @@
 pub mod accounts;
 mod addresses;
 pub mod api_keys;
+pub mod backups;
 pub mod basic_session;
 pub mod caller;
 pub mod clock;
@@ -53,6 +54,7 @@ use rusqlite::{Transaction, params};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use backups::nightly::{Copies, Nightly};
 pub use clock::{Clock, Timestamp};
 use error::Result;
 use events::EventHub;
@@ -70,7 +72,7 @@ use throttle::{Throttle, ThrottlePolicy};
 use tokens::Signer;
 use updates::Updates;
 
-use crate::db::{Db, DbError, OpenError, ServeLock};
+use crate::db::{Checkpoints, Db, DbError, OpenError, ServeLock};
 
 /// Deeds that go on behind an answer which must not tell how long they take.
 const LATER: usize = 16;
@@ -113,6 +115,10 @@ pub struct Settings {
     /// `gpodder.probe_https`.
     pub probe_https: bool,
     pub sso: SsoSettings,
+    /// `storage.checkpoint`.
+    pub checkpoints: Checkpoints,
+    /// `backup`, if there is a schedule.
+    pub nightly: Option<Nightly>,
 }
 
 /// What deeds need. Cheap to clone.
@@ -131,6 +137,7 @@ pub struct House {
     journal: Journal,
     tickets: Tickets,
     updates: Updates,
+    copies: Copies,
     probes: Probes,
     flows: Flows,
     providers: Providers,
@@ -203,7 +210,7 @@ impl Core {
     /// # Errors
     /// Says in one line what is in the way.
     pub async fn open(settings: Settings, clock: Clock) -> std::result::Result<Self, CoreError> {
-        let db = Db::open(&settings.data_dir)?;
+        let db = Db::open(&settings.data_dir, settings.checkpoints)?;
         Self::over(db, settings, clock).await
     }
 
@@ -216,7 +223,7 @@ impl Core {
         clock: Clock,
         _claim: &ServeLock,
     ) -> std::result::Result<Self, CoreError> {
-        let db = Db::open_claimed(&settings.data_dir)?;
+        let db = Db::open_claimed(&settings.data_dir, settings.checkpoints)?;
         Self::over(db, settings, clock).await
     }
 
@@ -236,6 +243,7 @@ impl Core {
             journal: Journal::default(),
             tickets: Tickets::default(),
             updates: Updates::default(),
+            copies: Copies::default(),
             probes: Probes::default(),
             flows: Flows::new(),
             providers: Providers::new(&settings.sso),
@@ -330,6 +338,18 @@ fn master_from_file(path: &Path) -> io::Result<Zeroizing<String>> {
         Err(error) => return Err(error),
     }
     fs::read_to_string(path).map(Zeroizing::new)
+}
+
+/// A generation that no token was signed in.
+///
+/// # Errors
+/// The driver's error.
+fn renew_generation(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO meta (key, value) VALUES ('generation', ?1)",
+        [random_text(16)],
+    )?;
+    Ok(())
 }
 
 /// What the database remembers under `key`; `fresh` is written when it remembers nothing.

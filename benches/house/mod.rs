@@ -11,14 +11,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gatelodge::domain::{
-    Settings,
-    letters::Language,
-    passwords::{HashKind, HashPolicy},
-    sessions::Lives,
-    sign_up::RegistrationMode,
-    sso::SsoSettings,
-    throttle::ThrottlePolicy,
+use gatelodge::{
+    db::Checkpoints,
+    domain::{
+        Settings,
+        letters::Language,
+        passwords::{HashKind, HashPolicy},
+        sessions::Lives,
+        sign_up::RegistrationMode,
+        sso::SsoSettings,
+        throttle::ThrottlePolicy,
+    },
 };
 
 /// Cheap hashes: what is measured here is everything else. No bucket: it would be all that is
@@ -72,6 +75,8 @@ pub fn settings(folder: &Path) -> Settings {
         mask_addresses: false,
         probe_https: false,
         sso: SsoSettings::default(),
+        checkpoints: Checkpoints::Own,
+        nightly: None,
     }
 }
 

@@ -7,9 +7,13 @@ use tokio::runtime::{Builder, Runtime};
 use super::{Failure, trouble};
 use crate::{
     config::{self, Config},
-    db::ServeLock,
+    db::{Checkpoints, ServeLock},
     domain::{
         Clock, Core, Settings,
+        backups::{
+            nightly::Nightly,
+            seal::{self, Seal},
+        },
         letters::Language,
         passwords::{HashKind, HashPolicy},
         secret::Secret,
@@ -114,6 +118,31 @@ pub fn settings(config: &Config) -> Settings {
         mask_addresses: config.logs.mask_addresses,
         probe_https: config.gpodder.probe_https,
         sso: sso_settings(config),
+        checkpoints: match config.storage.checkpoint {
+            config::Checkpoint::Own => Checkpoints::Own,
+            config::Checkpoint::External => Checkpoints::External,
+        },
+        nightly: nightly(config),
+    }
+}
+
+fn nightly(config: &Config) -> Option<Nightly> {
+    let at = config.backup.schedule?;
+    Some(Nightly {
+        hour: at.hour,
+        minute: at.minute,
+        folder: config.backup.folder.clone().unwrap_or_else(|| config.data_dir.join("backups")),
+        keep: config.backup.keep,
+        seal: seal(config, seal::GENERATED),
+    })
+}
+
+/// For whom copies are. Somebody who typed the passphrase gets more `work` against guesses.
+pub fn seal(config: &Config, work: u8) -> Seal {
+    match &config.backup.passphrase {
+        Some(word) => Seal::Passphrase(Secret::new(word.reveal()), work),
+        None if config.backup.recipients.is_empty() => Seal::None,
+        None => Seal::Recipients(config.backup.recipients.clone()),
     }
 }
 

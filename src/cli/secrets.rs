@@ -38,6 +38,18 @@ pub fn read(wanted: &[&str]) -> Result<Vec<Secret>, Failure> {
     Ok(lines)
 }
 
+/// One secret that is known already, so that it is asked for once.
+///
+/// # Errors
+/// [`Failure::No`] when standard input has no line.
+pub fn ask(name: &str) -> Result<Secret, Failure> {
+    if can_ask() {
+        return typed(&format!("{name}: "));
+    }
+    let line = read(&[name])?.pop();
+    line.ok_or_else(|| Failure::No("standard input has too few lines".to_owned()))
+}
+
 fn typed_twice(name: &str) -> Result<Secret, Failure> {
     let first = typed(&format!("{name}: "))?;
     let again = typed(&format!("{name} again: "))?;

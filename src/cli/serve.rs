@@ -78,6 +78,7 @@ fn chores(config: &Config, core: &Core) -> Result<JoinSet<()>, Failure> {
     let mut chores = JoinSet::new();
     chores.spawn(core.clone().upkeep(log::note));
     chores.spawn(core.clone().journal_events(log_event));
+    chores.spawn(core.clone().nightly_copies(log::note));
     if let Some(url) = &config.updates.feed_url {
         let feed = Feed::new(url, Pace::usual()).map_err(trouble)?;
         chores.spawn(core.clone().follow_updates(feed, log::note));

@@ -36,6 +36,10 @@ pub enum Rule {
     Pairs,
     /// A duration from 1 s to 365 days, at a precision of 1 ms.
     Span,
+    /// A minute of the day.
+    TimeOfDay,
+    /// Public keys of age.
+    Recipients,
     /// The name or IP address of a machine.
     Host,
     /// A TCP port.
@@ -50,7 +54,15 @@ pub enum Rule {
 
 impl Rule {
     pub(super) fn is_list(&self) -> bool {
-        matches!(self, Self::Sockets | Self::Networks | Self::Origins | Self::Scopes | Self::Pairs)
+        matches!(
+            self,
+            Self::Sockets
+                | Self::Networks
+                | Self::Origins
+                | Self::Scopes
+                | Self::Pairs
+                | Self::Recipients
+        )
     }
 
     /// What would be right, as the object of "give".
@@ -72,6 +84,8 @@ impl Rule {
             Self::Scopes => "a list of words, such as [openid, profile, email, groups]".into(),
             Self::Pairs => "a map of groups to roles".into(),
             Self::Span => "a duration such as 8h, 90m or 1h30m, from 1s to 8760h".into(),
+            Self::TimeOfDay => "a time such as 03:30, from 00:00 to 23:59".into(),
+            Self::Recipients => "a list of age keys, as age-keygen prints them: age1 and 58 letters and digits".into(),
             Self::Host => "a host name or IP address, such as mail.example.org".into(),
             Self::Port => "a port from 1 to 65535".into(),
             Self::Address => "an address such as gate@example.org".into(),

@@ -1,7 +1,7 @@
 //! The types that a setting can have: how each is read from text and shown again.
 
 use super::error::quoted;
-use super::{ConfigError, Hidden, Rule, Setting, files, web};
+use super::{ConfigError, Hidden, Rule, Setting, TimeOfDay, files, web};
 use ipnet::IpNet;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -106,6 +106,7 @@ fields! {
     PathBuf: path, |path: &PathBuf| path.display().to_string();
     String: plain_text, Self::clone;
     Duration: span, show_span;
+    TimeOfDay: time_of_day, |time: &TimeOfDay| format!("{:02}:{:02}", time.hour, time.minute);
     Vec<SocketAddr>: sockets, joined;
     Vec<IpNet>: networks, joined;
     Vec<String>: texts, joined;
@@ -230,8 +231,28 @@ fn networks(raw: &Raw) -> Read<Vec<IpNet>> {
 fn texts(raw: &Raw) -> Read<Vec<String>> {
     match raw.setting.rule {
         Rule::Scopes => scopes(raw),
+        Rule::Recipients => recipients(raw),
         _ => origins(raw),
     }
+}
+
+fn time_of_day(raw: &Raw) -> Read<TimeOfDay> {
+    let part = |text: &str, below: u8| {
+        let plain = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|number| plain && *number < below)
+    };
+    let text = raw.text().trim();
+    let read = text.split_once(':').and_then(|(hour, minute)| {
+        Some(TimeOfDay { hour: part(hour, 24)?, minute: part(minute, 60)? })
+    });
+    read.ok_or_else(|| raw.is(text))
+}
+
+fn recipients(raw: &Raw) -> Read<Vec<String>> {
+    raw.list(|text| match text.parse::<age::x25519::Recipient>() {
+        Ok(key) => Ok(key.to_string()),
+        Err(_) => Err(format!("has {}", quoted(text))),
+    })
 }
 
 /// RFC 6749, section 3.3.

@@ -1,6 +1,9 @@
 //! Looks whether a database is sound, without making, migrating or mending anything.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -29,15 +32,19 @@ pub enum Examined {
 
 /// Reads the whole database in `folder`, also beside a running server.
 pub fn examine(folder: &Path) -> Examined {
-    let path = folder.join(FILE_NAME);
+    examine_file(&folder.join(FILE_NAME))
+}
+
+/// The same for one that lies elsewhere under any name.
+pub fn examine_file(path: &Path) -> Examined {
     let size = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());
     // Where nothing may be looked at, SQLite says why.
-    if path.try_exists().is_ok_and(|there| !there) || path.is_file() && size(&path) == 0 {
+    if path.try_exists().is_ok_and(|there| !there) || path.is_file() && size(path) == 0 {
         return Examined::Absent;
     }
-    match faults(&path) {
+    match faults(path) {
         Ok((schema, faults)) if faults.is_empty() => {
-            Examined::Sound { schema, bytes: size(&path) + size(&path.with_extension("db-wal")) }
+            Examined::Sound { schema, bytes: size(path) + size(&wal_of(path)) }
         }
         Ok((_, faults)) => Examined::Damaged(faults),
         Err(OpenError::Sqlite(error))
@@ -47,6 +54,18 @@ pub fn examine(folder: &Path) -> Examined {
         }
         Err(error) => Examined::Refused(error),
     }
+}
+
+/// Where SQLite keeps the log of a database.
+pub fn wal_of(path: &Path) -> PathBuf {
+    beside(path, "-wal")
+}
+
+/// A file that SQLite keeps beside a database.
+pub fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }
 
 fn faults(path: &Path) -> Result<(u32, Vec<String>), OpenError> {

@@ -40,6 +40,7 @@ kinds! {
     ApiKeyRevoked => "api_key_revoked",
     ApiKeyUpdated => "api_key_updated",
     BackupMade => "backup_made",
+    DatabaseRestored => "database_restored",
     EmailChanged => "email_changed",
     EmailVerified => "email_verified",
     IdentityLinked => "identity_linked",

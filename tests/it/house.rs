@@ -12,6 +12,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use gatelodge::{
+    db::Checkpoints,
     domain::{
         Clock, Core, Settings, Timestamp,
         caller::Caller,
@@ -108,6 +109,8 @@ fn settings(folder: &Path) -> Settings {
         mask_addresses: false,
         probe_https: false,
         sso: SsoSettings::default(),
+        checkpoints: Checkpoints::Own,
+        nightly: None,
     }
 }
 

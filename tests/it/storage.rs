@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use gatelodge::db::{Db, DbError, FILE_NAME, OpenError, migrate};
+use gatelodge::db::{Checkpoints, Db, DbError, FILE_NAME, OpenError, migrate};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -77,17 +77,17 @@ fn the_file_and_the_folder_are_for_their_owner_alone() {
 fn a_file_that_others_could_read_is_narrowed_and_a_folder_that_was_there_is_left_alone() {
     let home = folder();
     set_mode(home.path(), 0o755);
-    drop(Db::open(home.path()).expect("a database"));
+    drop(Db::open(home.path(), Checkpoints::Own).expect("a database"));
     let file = home.path().join(FILE_NAME);
     set_mode(&file, 0o644);
-    drop(Db::open(home.path()).expect("a database"));
+    drop(Db::open(home.path(), Checkpoints::Own).expect("a database"));
     assert_eq!((mode(&file), mode(home.path())), (0o600, 0o755));
 }
 
 #[tokio::test]
 async fn every_connection_writes_ahead_syncs_fully_and_keeps_references() {
     let home = folder();
-    let db = Db::open(home.path()).expect("a database");
+    let db = Db::open(home.path(), Checkpoints::Own).expect("a database");
     let pragmas = |connection: &Connection| {
         let number = |name: &str| {
             connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
@@ -106,7 +106,7 @@ async fn every_connection_writes_ahead_syncs_fully_and_keeps_references() {
 #[tokio::test]
 async fn a_row_without_its_account_cannot_be_written() {
     let home = folder();
-    let db = Db::open(home.path()).expect("a database");
+    let db = Db::open(home.path(), Checkpoints::Own).expect("a database");
     let orphan = db
         .write(|transaction| {
             Ok::<_, DbError>(
@@ -169,7 +169,7 @@ fn version(database: &Connection) -> u32 {
 #[test]
 fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     let home = folder();
-    drop(Db::open(home.path()).expect("a database"));
+    drop(Db::open(home.path(), Checkpoints::Own).expect("a database"));
     let file = home.path().join(FILE_NAME);
     let newer = migrate::LATEST + 95;
     let database = Connection::open(&file).expect("ours");
@@ -253,7 +253,7 @@ fn a_folder_that_must_not_be_written_is_told_of() {
     assert!(line.contains("Permission denied"), "{line}");
     assert!(line.contains("the data folder must be writable"), "{line}");
     set_mode(home.path(), 0o700);
-    drop(Db::open(home.path()).expect("a database"));
+    drop(Db::open(home.path(), Checkpoints::Own).expect("a database"));
     set_mode(home.path(), 0o500);
     let line = trouble(obeying_permissions(home.path()));
     let mut command = obeying_permissions(home.path());
@@ -367,7 +367,7 @@ async fn every_older_schema_is_brought_to_this_one_with_its_rows() {
                 .expect("rows");
         }
         drop(database);
-        drop(Db::open(home.path()).expect("the present schema"));
+        drop(Db::open(home.path(), Checkpoints::Own).expect("the present schema"));
 
         let database = Connection::open(home.path().join(FILE_NAME)).expect("ours");
         let count = |what: &str| -> i64 {

@@ -127,6 +127,9 @@ struct System {
     letters_waiting: u64,
     /// How many passwords can be hashed at once.
     hash_lanes: u32,
+    /// When the newest of the scheduled copies was made; `null` without one.
+    #[oai(nullable)]
+    last_backup_at: Option<Moment>,
     /// What somebody should look after; the gravest first.
     warnings: Vec<Warning>,
 }
@@ -165,6 +168,7 @@ impl From<SystemState> for System {
             live_sessions: state.live_sessions,
             letters_waiting: state.letters_waiting,
             hash_lanes: state.hash_lanes,
+            last_backup_at: state.last_backup_at.map(Moment),
             warnings: state.warnings.into_iter().map(Warning::from).collect(),
         }
     }

@@ -1,0 +1,116 @@
+//! `gatelodge backup`: copies of the database, also while a server runs, and the proof that one serves.
+
+mod drill;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Failure, house, restore, say, secrets, trouble, words::pasted};
+use crate::{
+    config::Config,
+    domain::{
+        backups::{
+            Copied, Target,
+            seal::{self, Seal},
+        },
+        caller::Caller,
+    },
+};
+
+#[derive(Args)]
+pub struct BackupCommand {
+    /// The file to make, or - for standard output; with --drill, a copy that was made before.
+    file: PathBuf,
+    /// Encrypt the copy to a passphrase, which a terminal asks for, else one line of standard input.
+    #[arg(long, conflicts_with_all = ["recipient", "plain"])]
+    passphrase: bool,
+    /// Encrypt the copy to this public key of age (age1…); may be given more than once.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["plain", "drill"])]
+    recipient: Vec<String>,
+    /// Do not encrypt the copy, whatever the configuration says.
+    #[arg(long, conflicts_with = "drill")]
+    plain: bool,
+    /// Make nothing: restore FILE into a scratch folder, and prove that a server serves from it.
+    #[arg(long)]
+    drill: bool,
+    /// With --drill, the file with your secret key of age.
+    #[arg(long, value_name = "FILE", requires = "drill")]
+    identity: Option<PathBuf>,
+    #[command(flatten)]
+    input: restore::Input,
+}
+
+impl BackupCommand {
+    /// Opens what is to be read, as the user who called.
+    pub fn open(&mut self) -> Result<(), Failure> {
+        match self.drill {
+            true => self.input.open(&self.file, self.identity.as_deref()),
+            false => Ok(()),
+        }
+    }
+}
+
+pub async fn run(config: Config, command: BackupCommand) -> Result<(), Failure> {
+    if command.drill {
+        return drill::run(config, command.input, command.passphrase).await;
+    }
+    let seal = seal_of(&config, &command)?;
+    let is_output = command.file.as_os_str() == "-";
+    let target = if is_output { Target::Output } else { Target::File(command.file.clone()) };
+    let is_sealed = !seal.is_none();
+    let core = house::open(&config).await?;
+    let copied = core.backup_to(&Caller::operator(), target, seal).await.map_err(trouble)?;
+    let text = told(&config, &command, &copied, is_sealed);
+    match is_output {
+        // Only the copy itself goes to standard output.
+        true => {
+            eprint!("{text}");
+            Ok(())
+        }
+        false => say(&text),
+    }
+}
+
+fn seal_of(config: &Config, command: &BackupCommand) -> Result<Seal, Failure> {
+    if command.plain {
+        return Ok(Seal::None);
+    }
+    if command.passphrase {
+        let word = secrets::read(&["Passphrase"])?.into_iter().next();
+        let word = word.filter(|word| word.reveal().chars().count() >= 12);
+        const RULE: &str = "the passphrase must have at least 12 characters; six words are good";
+        return match word {
+            Some(word) => Ok(Seal::Passphrase(word, seal::TYPED)),
+            None => Err(Failure::No(RULE.to_owned())),
+        };
+    }
+    if command.recipient.is_empty() {
+        return Ok(house::seal(config, seal::GENERATED));
+    }
+    for key in &command.recipient {
+        seal::recipient(key).map_err(|error| Failure::No(error.to_string()))?;
+    }
+    Ok(Seal::Recipients(command.recipient.clone()))
+}
+
+fn told(config: &Config, command: &BackupCommand, copied: &Copied, is_sealed: bool) -> String {
+    let shown = command.file.display().to_string();
+    let (kib, contents) = (copied.bytes.div_ceil(1024), &copied.contents);
+    let how = if is_sealed { "encrypted" } else { "not encrypted" };
+    let mut text =
+        format!("{shown}: {contents}; {kib} KiB, {how}, opened again and found sound.\n");
+    if !is_sealed && contents.has_secret {
+        text += "It holds the master secret: whoever has it can sign tokens. Guard it.\n";
+    }
+    if !contents.has_secret {
+        let place = match &config.auth.master_key_file {
+            Some(path) => path.display().to_string(),
+            None => "auth.jwt_secret".to_owned(),
+        };
+        text += &format!("The master secret is not in it, and PINs need it: keep {place} too.\n");
+    }
+    text += "Keep it on another machine or disk. Try it now and then:\n";
+    text += &format!("  gatelodge backup --drill {}\n", pasted(&shown));
+    text
+}
