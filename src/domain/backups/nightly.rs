@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use time::{OffsetDateTime, PrimitiveDateTime};
+use time::PrimitiveDateTime;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{BackupError, Copied, PARTIAL, Target, local_time, off, seal::Seal};
@@ -105,7 +105,7 @@ fn made_at(name: &str) -> Option<Timestamp> {
     let stamp = ENDS.iter().find_map(|end| name.strip_suffix(end))?.strip_prefix(PREFIX)?;
     let form = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
     let moment = PrimitiveDateTime::parse(stamp, &form).ok()?;
-    Some(Timestamp::from_calendar(OffsetDateTime::from(moment.assume_utc())))
+    Some(Timestamp::from_calendar(moment.assume_utc()))
 }
 
 impl Core {

@@ -153,8 +153,8 @@ fn changes(copy: &Transaction<'_>) -> rusqlite::Result<Vec<Change>> {
         )
     };
     let both = |rule: &str| format!("SELECT mine.username {BOTH} WHERE {rule}");
-    let queries: [(String, fn(String) -> Change); 4] = [
-        (only("main", "replaced"), Change::Back),
+    let queries = [
+        (only("main", "replaced"), Change::Back as fn(String) -> Change),
         (only("replaced", "main"), Change::Gone),
         (both("mine.status = 'active' AND theirs.status = 'disabled'"), Change::ActiveAgain),
         (
