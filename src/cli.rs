@@ -156,13 +156,19 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Command::Openapi(command) = command {
         return openapi::run(&command);
     }
-    let loaded = load(arguments.config);
+    let loaded = load(arguments.config.clone());
     match &mut command {
         Command::Backup(command) => command.open()?,
         Command::Restore(command) => command.open()?,
         _ => {}
     }
     if let (Ok(config), false) = (&loaded, command.is_for_root()) {
+        if let Command::Backup(command) = &command
+            && command.makes_file()
+            && owner::is_another(&config.data_dir)
+        {
+            return command.by_owner(arguments.config.as_deref());
+        }
         owner::become_owner(&config.data_dir)?;
     }
     let runtime = house::runtime().map_err(trouble)?;

@@ -54,7 +54,10 @@ use rusqlite::{Transaction, params};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use backups::nightly::{Copies, Nightly};
+use backups::{
+    nightly::{Copies, Nightly},
+    seal::Seal,
+};
 pub use clock::{Clock, Timestamp};
 use error::Result;
 use events::EventHub;
@@ -117,8 +120,10 @@ pub struct Settings {
     pub sso: SsoSettings,
     /// `storage.checkpoint`.
     pub checkpoints: Checkpoints,
-    /// `backup`, if there is a schedule.
+    /// `backup.schedule` and what goes with it.
     pub nightly: Option<Nightly>,
+    /// For whom copies are: `backup.passphrase` or `backup.recipients`.
+    pub seal: Seal,
 }
 
 /// What deeds need. Cheap to clone.

@@ -15,6 +15,7 @@ use gatelodge::{
     db::Checkpoints,
     domain::{
         Settings,
+        backups::seal::Seal,
         letters::Language,
         passwords::{HashKind, HashPolicy},
         sessions::Lives,
@@ -77,6 +78,7 @@ pub fn settings(folder: &Path) -> Settings {
         sso: SsoSettings::default(),
         checkpoints: Checkpoints::Own,
         nightly: None,
+        seal: Seal::None,
     }
 }
 

@@ -2,7 +2,11 @@
 
 mod drill;
 
-use std::path::PathBuf;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{self, Command, Stdio},
+};
 
 use clap::Args;
 
@@ -11,7 +15,7 @@ use crate::{
     config::Config,
     domain::{
         backups::{
-            Copied, Target,
+            Copied, Target, must_be_sound, partial,
             seal::{self, Seal},
         },
         caller::Caller,
@@ -37,6 +41,9 @@ pub struct BackupCommand {
     /// With --drill, the file with your secret key of age.
     #[arg(long, value_name = "FILE", requires = "drill")]
     identity: Option<PathBuf>,
+    /// What the file is called, where somebody else opened it.
+    #[arg(long, hide = true)]
+    called: Option<PathBuf>,
     #[command(flatten)]
     input: restore::Input,
 }
@@ -51,18 +58,55 @@ impl BackupCommand {
     }
 }
 
+impl BackupCommand {
+    fn is_output(&self) -> bool {
+        self.file.as_os_str() == "-"
+    }
+
+    pub fn makes_file(&self) -> bool {
+        !self.drill && !self.is_output()
+    }
+
+    /// Root may write where the owner of the data may not: the file is root's, and the owner, which is
+    /// this program once more, writes the copy into it.
+    pub fn by_owner(&self, config: Option<&Path>) -> Result<(), Failure> {
+        let part = partial(&self.file).map_err(trouble)?;
+        let shown = |error| trouble(format!("{}: {error}", self.file.display()));
+        let file = fs::OpenOptions::new().write(true).open(part.path()).map_err(shown)?;
+        let mut owner = Command::new(env::current_exe().map_err(trouble)?);
+        if let Some(path) = config {
+            owner.arg("--config").arg(path);
+        }
+        owner.args(["backup", "-", "--called"]).arg(&self.file);
+        owner.args(self.passphrase.then_some("--passphrase")).args(self.plain.then_some("--plain"));
+        for key in &self.recipient {
+            owner.arg("--recipient").arg(key);
+        }
+        let ended = owner.stdout(Stdio::from(file)).status().map_err(trouble)?;
+        if !ended.success() {
+            // It has said why.
+            drop(part);
+            process::exit(ended.code().unwrap_or(2));
+        }
+        if seal::is_plain(part.path()).map_err(shown)? {
+            must_be_sound(part.path()).map_err(trouble)?;
+        }
+        part.keep(&self.file).map_err(shown)
+    }
+}
+
 pub async fn run(config: Config, command: BackupCommand) -> Result<(), Failure> {
     if command.drill {
         return drill::run(config, command.input, command.passphrase).await;
     }
     let seal = seal_of(&config, &command)?;
-    let is_output = command.file.as_os_str() == "-";
-    let target = if is_output { Target::Output } else { Target::File(command.file.clone()) };
+    let target =
+        if command.is_output() { Target::Output } else { Target::File(command.file.clone()) };
     let is_sealed = !seal.is_none();
     let core = house::open(&config).await?;
     let copied = core.backup_to(&Caller::operator(), target, seal).await.map_err(trouble)?;
     let text = told(&config, &command, &copied, is_sealed);
-    match is_output {
+    match command.is_output() {
         // Only the copy itself goes to standard output.
         true => {
             eprint!("{text}");
@@ -95,7 +139,7 @@ fn seal_of(config: &Config, command: &BackupCommand) -> Result<Seal, Failure> {
 }
 
 fn told(config: &Config, command: &BackupCommand, copied: &Copied, is_sealed: bool) -> String {
-    let shown = command.file.display().to_string();
+    let shown = command.called.as_ref().unwrap_or(&command.file).display().to_string();
     let (kib, contents) = (copied.bytes.div_ceil(1024), &copied.contents);
     let how = if is_sealed { "encrypted" } else { "not encrypted" };
     let mut text =

@@ -123,6 +123,7 @@ pub fn settings(config: &Config) -> Settings {
             config::Checkpoint::External => Checkpoints::External,
         },
         nightly: nightly(config),
+        seal: seal(config, seal::GENERATED),
     }
 }
 
@@ -133,7 +134,6 @@ fn nightly(config: &Config) -> Option<Nightly> {
         minute: at.minute,
         folder: config.backup.folder.clone().unwrap_or_else(|| config.data_dir.join("backups")),
         keep: config.backup.keep,
-        seal: seal(config, seal::GENERATED),
     })
 }
 

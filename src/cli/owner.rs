@@ -7,15 +7,22 @@ use super::{Failure, trouble};
 /// Goes on as the owner of the data, if root looks after somebody else's: files that root makes there,
 /// the server could not open.
 pub fn become_owner(folder: &Path) -> Result<(), Failure> {
-    let Ok(data) = fs::metadata(folder) else { return Ok(()) };
-    // SAFETY: asks for a number and cannot fail.
-    let is_root = unsafe { libc::geteuid() } == 0;
-    if !is_root || data.uid() == 0 {
-        return Ok(());
-    }
+    let Some(data) = anothers(folder) else { return Ok(()) };
     drop_to(data.uid(), data.gid()).map_err(|error| {
         trouble(format!("becoming user {}, who owns {}: {error}", data.uid(), folder.display()))
     })
+}
+
+/// Whether root looks after somebody else's data.
+pub fn is_another(folder: &Path) -> bool {
+    anothers(folder).is_some()
+}
+
+fn anothers(folder: &Path) -> Option<fs::Metadata> {
+    let data = fs::metadata(folder).ok()?;
+    // SAFETY: asks for a number and cannot fail.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    (is_root && data.uid() != 0).then_some(data)
 }
 
 /// Group before user: whoever is not root any more may not change groups.

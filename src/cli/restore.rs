@@ -26,6 +26,7 @@ use crate::{
     },
 };
 
+const PIPED: &str = "standard input is the copy: name it as a file, or set backup.passphrase";
 /// In bytes; a file of keys is far shorter.
 const MOST: u64 = 64 * 1024;
 
@@ -66,6 +67,8 @@ pub struct Input {
     copy: Option<Opened<Reader>>,
     #[arg(skip)]
     identity: Option<String>,
+    #[arg(skip)]
+    is_piped: bool,
 }
 
 impl Clone for Input {
@@ -78,7 +81,8 @@ impl Clone for Input {
 impl Input {
     pub fn open(&mut self, file: &Path, identity: Option<&Path>) -> Result<(), Failure> {
         let shown = |path: &Path, error: io::Error| trouble(format!("{}: {error}", path.display()));
-        let reader: Reader = match file.as_os_str() == "-" {
+        self.is_piped = file.as_os_str() == "-";
+        let reader: Reader = match self.is_piped {
             true => Box::new(io::stdin()),
             false => Box::new(fs::File::open(file).map_err(|error| shown(file, error))?),
         };
@@ -103,6 +107,8 @@ impl Input {
             let known = config.backup.passphrase.as_ref().filter(|_| !asks);
             let word = match known {
                 Some(word) => Secret::new(word.reveal()),
+                // Its first line would be asked for where the copy itself comes from.
+                None if self.is_piped => return Err(Failure::No(PIPED.to_owned())),
                 None => secrets::ask("Passphrase")?,
             };
             return Ok(Some(Key::Passphrase(word)));

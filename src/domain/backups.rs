@@ -57,7 +57,10 @@ impl Scratch {
     }
 
     /// Gives it its name, to stay; after a power cut too.
-    fn keep(self, name: &Path) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn keep(self, name: &Path) -> io::Result<()> {
         fs::File::open(&self.path)?.sync_all()?;
         fs::rename(&self.path, name)?;
         sync_folder(name)
@@ -202,15 +205,22 @@ pub enum Target {
 }
 
 impl Core {
-    /// Makes a consistent copy beside the database while others read and write, to be handed out.
+    /// Makes a consistent copy beside the database while others read and write, to be handed out,
+    /// sealed as the configuration says. Comes with the end of its name.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for whoever may not, [`Error::Internal`] when there is no sound copy.
-    pub async fn backup(&self, caller: &Caller) -> Result<Scratch> {
+    pub async fn backup(&self, caller: &Caller) -> Result<(Scratch, &'static str)> {
         may_copy(caller)?;
-        let (copy, _) = self.sound_copy(None).await?;
+        let seal = self.settings.seal.clone();
+        let end = seal.end();
+        let (mut copy, _) = self.sound_copy(None).await?;
+        if !seal.is_none() {
+            let part = self.beside()?;
+            copy = off(move || sealed(&copy, &seal, part)).await?;
+        }
         self.note_backup(caller, "").await?;
-        Ok(copy)
+        Ok((copy, end))
     }
 
     /// Makes one that goes to `target`, sealed as `seal` says.
@@ -268,15 +278,18 @@ impl Core {
     ) -> std::result::Result<(Scratch, Contents), BackupError> {
         let copy = match file {
             Some(file) => file,
-            None => {
-                let folder = self.folder();
-                self.must_fit(&folder.join(COPY_PREFIX))?;
-                Scratch::beside(&folder).map_err(|error| BackupError::File(folder, error))?
-            }
+            None => self.beside()?,
         };
         self.db.copy_to(copy.path().to_owned()).await.map_err(Error::from)?;
         let now = self.clock.now();
         off(move || verified(copy, now)).await
+    }
+
+    /// An empty file beside the database, where there is room for a copy.
+    fn beside(&self) -> std::result::Result<Scratch, BackupError> {
+        let folder = self.folder();
+        self.must_fit(&folder.join(COPY_PREFIX))?;
+        Scratch::beside(&folder).map_err(|error| BackupError::File(folder, error))
     }
 
     /// A disk that gets full while a copy is made hurts everybody else.
@@ -317,7 +330,10 @@ async fn off<T: Send + 'static>(
 }
 
 /// The file that becomes `path` when it is whole.
-fn partial(path: &Path) -> std::result::Result<Scratch, BackupError> {
+///
+/// # Errors
+/// [`BackupError::Exists`] where one of the two is there already.
+pub fn partial(path: &Path) -> std::result::Result<Scratch, BackupError> {
     if path.exists() {
         return Err(BackupError::Exists(path.to_owned()));
     }
@@ -333,16 +349,25 @@ fn partial(path: &Path) -> std::result::Result<Scratch, BackupError> {
 /// What ends the names of copies that are being written.
 const PARTIAL: &str = ".partial";
 
+/// Reads it to its end.
+///
+/// # Errors
+/// [`BackupError::Unsound`] with what is wrong.
+pub fn must_be_sound(path: &Path) -> std::result::Result<(), BackupError> {
+    let faults = match examine_file(path) {
+        Examined::Sound { .. } => return Ok(()),
+        Examined::Damaged(faults) => faults,
+        Examined::Refused(error) => vec![error.to_string()],
+        Examined::Absent => vec!["it is empty".to_owned()],
+    };
+    Err(BackupError::Unsound(faults))
+}
+
 fn verified(
     copy: Scratch,
     now: Timestamp,
 ) -> std::result::Result<(Scratch, Contents), BackupError> {
-    match examine_file(copy.path()) {
-        Examined::Sound { .. } => {}
-        Examined::Damaged(faults) => return Err(BackupError::Unsound(faults)),
-        Examined::Refused(error) => return Err(BackupError::Unsound(vec![error.to_string()])),
-        Examined::Absent => return Err(BackupError::Unsound(vec!["it is empty".to_owned()])),
-    }
+    must_be_sound(copy.path())?;
     let contents = Contents::of(copy.path(), now);
     let contents = contents.map_err(|error| BackupError::Unsound(vec![error.to_string()]))?;
     Ok((copy, contents))

@@ -70,6 +70,11 @@ impl Timestamp {
         text.get(..16).unwrap_or_default().replace('T', " ") + " UTC"
     }
 
+    /// Day and second for the name of a file, such as `20260131T170559Z`.
+    pub fn stamp(self) -> String {
+        self.whole_seconds().text().replace(['-', ':'], "")
+    }
+
     /// RFC 3339, UTC.
     pub fn text(self) -> String {
         self.to_calendar().format(&Rfc3339).unwrap_or_default()

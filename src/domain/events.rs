@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Mutex, sync::PoisonError};
 
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use tokio::sync::watch;
 
 use super::{
@@ -263,6 +263,17 @@ pub(super) fn sign_ins_of(
         ))?
         .query_map([id], from_row)?
         .collect()
+}
+
+/// When something happened last, as far as events are kept.
+pub(super) fn last(
+    connection: &Connection,
+    kind: EventKind,
+) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT at FROM events WHERE kind = ?1 ORDER BY id DESC LIMIT 1")?
+        .query_row([kind.name()], |row| row.get(0))
+        .optional()
 }
 
 fn newer_than(connection: &Connection, id: i64, limit: u32) -> rusqlite::Result<Vec<WrittenEvent>> {

@@ -9,6 +9,7 @@ use super::{
     Core, Timestamp,
     caller::Caller,
     error::{Error, Result},
+    events::{self, EventKind},
     permissions::SYSTEM_HEALTH,
     warnings::{self, Warning},
 };
@@ -26,7 +27,7 @@ pub struct SystemState {
     pub live_sessions: u64,
     pub letters_waiting: u64,
     pub hash_lanes: u32,
-    /// When the newest of the scheduled copies was made, if there is one.
+    /// When a copy was made last, by the clock or by somebody, as far as events are kept.
     pub last_backup_at: Option<Timestamp>,
     pub warnings: Vec<Warning>,
 }
@@ -48,8 +49,8 @@ impl Core {
         caller.must(SYSTEM_HEALTH)?;
         let now = self.clock.now();
         let (settings, folder) = (self.settings.clone(), self.folder());
-        let copies = self.copies.state();
-        let (accounts, live_sessions, letters_waiting, warnings) = self
+        let trouble = self.copies.trouble();
+        let (accounts, live_sessions, letters_waiting, last_backup_at, warnings) = self
             .db
             .read(move |connection| {
                 let count = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
@@ -62,7 +63,8 @@ impl Core {
                         &[&now],
                     )?,
                     count("SELECT count(*) FROM outbox WHERE status IN ('waiting', 'held')", &[])?,
-                    warnings::now(connection, &settings, &folder)?,
+                    events::last(connection, EventKind::BackupMade)?,
+                    warnings::now(connection, &settings, &folder, trouble)?,
                 ))
             })
             .await?;
@@ -77,7 +79,7 @@ impl Core {
             live_sessions: count(live_sessions),
             letters_waiting: count(letters_waiting),
             hash_lanes: u32::try_from(self.settings.hash.lanes).unwrap_or(u32::MAX),
-            last_backup_at: copies.last,
+            last_backup_at,
             warnings,
         })
     }

@@ -16,6 +16,8 @@ pub enum Warning {
     DataExposed(Exposed),
     /// Bytes that are left on the disk.
     DiskLow(u64),
+    /// The last copy by the clock failed, and why.
+    BackupFailed(String),
     NoMailServer,
     /// Letters of the last week.
     LettersFailed(u64),
@@ -29,6 +31,7 @@ impl Warning {
         match self {
             Self::DataExposed(_) => "data_exposed",
             Self::DiskLow(_) => "disk_low",
+            Self::BackupFailed(_) => "backup_failed",
             Self::NoMailServer => "no_mail_server",
             Self::LettersFailed(_) => "letters_failed",
             Self::NoPublicUrl => "no_public_url",
@@ -40,9 +43,11 @@ impl Warning {
     pub const fn amount(&self) -> Option<u64> {
         match self {
             Self::DiskLow(amount) | Self::LettersFailed(amount) => Some(*amount),
-            Self::DataExposed(_) | Self::NoMailServer | Self::NoPublicUrl | Self::WeakHashing => {
-                None
-            }
+            Self::DataExposed(_)
+            | Self::BackupFailed(_)
+            | Self::NoMailServer
+            | Self::NoPublicUrl
+            | Self::WeakHashing => None,
         }
     }
 }
@@ -63,6 +68,7 @@ impl fmt::Display for Warning {
             Self::DiskLow(free) => {
                 write!(f, "the disk is nearly full: {} MiB are free", free / 1024 / 1024)
             }
+            Self::BackupFailed(why) => write!(f, "the last scheduled backup failed: {why}"),
             Self::NoMailServer => f.write_str(
                 "email.smtp_host is not set: no letter goes out; hand their links over, see \
                  /api/v1/outbox",
@@ -89,6 +95,7 @@ pub(super) fn now(
     connection: &Connection,
     settings: &Settings,
     folder: &Path,
+    backup: Option<String>,
 ) -> rusqlite::Result<Vec<Warning>> {
     // Those that were tried; others only lost their links.
     let failed: i64 = connection
@@ -103,6 +110,7 @@ pub(super) fn now(
     let all = [
         exposed.map(Warning::DataExposed),
         free.filter(|free| *free < disk::LITTLE).map(Warning::DiskLow),
+        backup.map(Warning::BackupFailed),
         settings.mail.is_none().then_some(Warning::NoMailServer),
         (failed > 0).then_some(Warning::LettersFailed(failed)),
         settings.link_base.is_none().then_some(Warning::NoPublicUrl),

@@ -99,3 +99,34 @@ fn a_password_is_asked_for_twice_and_not_shown() {
     }
     assert_eq!(run(home.path(), &["user", "list"]).succeeded().lines().count(), 1);
 }
+
+#[test]
+fn a_restore_shows_what_changes_and_asks() {
+    let home = folder();
+    run_with_input(home.path(), &["user", "add", "ann", "--password-stdin"], PASSWORD).succeeded();
+    let sealed = ["backup", "--passphrase", "copy.db.age"];
+    run_with_input(home.path(), &sealed, "a long walnut tree\n").succeeded();
+    run(home.path(), &["user", "add", "bob", "--generate"]).succeeded();
+    let restore = |answer: &str| {
+        let mut command = program(home.path());
+        command.args(["restore", "copy.db.age"]);
+        let mut seat = Seat::at(command);
+        seat.until("Passphrase: ");
+        seat.type_in("a long walnut tree\n");
+        seat.until("Write yes: ");
+        seat.type_in(answer);
+        seat.end()
+    };
+    let names = || run(home.path(), &["user", "list", "--json"]).json();
+    let (code, seen) = restore("y\n");
+    assert_eq!(code, 1);
+    assert!(
+        seen.contains("bob is gone, made since") && seen.contains("nothing was changed"),
+        "{seen}"
+    );
+    assert!(!seen.contains("walnut"), "{seen}");
+    assert_eq!(names().as_array().expect("a list").len(), 2);
+    let (code, seen) = restore("yes\n");
+    assert_eq!(code, 0, "{seen}");
+    assert_eq!(names().as_array().expect("a list").len(), 1);
+}

@@ -15,6 +15,7 @@ use gatelodge::{
     db::Checkpoints,
     domain::{
         Clock, Core, Settings, Timestamp,
+        backups::seal::Seal,
         caller::Caller,
         letters::Language,
         passwords::{HashKind, HashPolicy},
@@ -111,6 +112,7 @@ fn settings(folder: &Path) -> Settings {
         sso: SsoSettings::default(),
         checkpoints: Checkpoints::Own,
         nightly: None,
+        seal: Seal::None,
     }
 }
 

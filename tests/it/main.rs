@@ -2,6 +2,7 @@
 
 mod across;
 mod at_rest;
+mod backups;
 mod carriers;
 mod cli;
 mod cli_config;
@@ -62,6 +63,7 @@ mod pin;
 mod places;
 mod podcasts;
 mod program;
+mod restores;
 mod seeds;
 mod service;
 mod shell;

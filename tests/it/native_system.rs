@@ -158,7 +158,7 @@ async fn a_downloaded_copy_is_a_sound_database_with_all_accounts_and_leaves_no_f
     let before = files(&desk);
     let answer = desk.post(BACKUP, &desk.admin, &Value::Null).await;
     assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-type"), "application/vnd.sqlite3");
+    assert_eq!(answer.header("content-type"), "application/octet-stream");
     assert_eq!(answer.header("content-disposition"), "attachment; filename=\"gatelodge.db\"");
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(files(&desk), before);

@@ -105,7 +105,7 @@ async fn ask(url: &str, core: &Core) -> Result<(), Failure> {
     }
     say("a server serves it\n")?;
     let Some(account) = somebody(core).await? else {
-        return say("nobody in it could sign in: there is no active account\n");
+        return say("nobody in it signs in by a password: no active account has one\n");
     };
     let password = Secret::new(random_text(24));
     let change = UserChange { password: Some(password.clone()), ..UserChange::default() };
@@ -135,10 +135,10 @@ async fn answered(request: reqwest::RequestBuilder) -> Result<Value, Failure> {
     }
 }
 
-/// An admin, if one can sign in.
+/// Somebody who signs in by a password, best an admin.
 async fn somebody(core: &Core) -> Result<Option<Account>, Failure> {
     let accounts = find::accounts(core, 1000).await?;
-    let mut active = accounts.into_iter().filter(Account::is_active).collect::<Vec<_>>();
-    active.sort_by_key(|account| account.role != ADMIN);
-    Ok(active.into_iter().next())
+    let able = |account: &Account| account.is_active() && account.password_hash.is_some();
+    let able = accounts.into_iter().filter(able);
+    Ok(able.min_by_key(|account| account.role != ADMIN))
 }

@@ -10,7 +10,10 @@ use std::{
 use time::PrimitiveDateTime;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{BackupError, Copied, PARTIAL, Target, local_time, off, seal::Seal};
+use super::{
+    BackupError, Copied, PARTIAL, Target, local_time, off,
+    seal::{PLAIN_END, SEALED_END, Seal},
+};
 use crate::domain::{
     Core, Timestamp,
     caller::Origin,
@@ -21,9 +24,8 @@ const LOOK: Duration = Duration::from_secs(20);
 /// After a failure it is tried again, for whoever mends it by day.
 const AGAIN: Duration = Duration::from_secs(3600);
 const PREFIX: &str = "gatelodge-";
-const ENDS: [&str; 2] = [".db", ".db.age"];
 
-/// When, where, how many, and for whom.
+/// When, where and how many.
 #[derive(Clone, Debug)]
 pub struct Nightly {
     pub hour: u8,
@@ -31,39 +33,25 @@ pub struct Nightly {
     pub folder: PathBuf,
     /// At least 1.
     pub keep: usize,
-    pub seal: Seal,
 }
 
-/// How it went, for people who look after the house.
+/// Why the last try failed, until one does not: for people who look after the house.
 #[derive(Debug, Default)]
-pub struct Copies(Mutex<State>);
-
-#[derive(Clone, Debug, Default)]
-pub struct State {
-    /// When the newest copy of the folder was made.
-    pub last: Option<Timestamp>,
-    /// Why the last try failed, until one does not.
-    pub trouble: Option<String>,
-}
+pub struct Copies(Mutex<Option<String>>);
 
 impl Copies {
-    pub fn state(&self) -> State {
+    pub fn trouble(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    fn set(&self, trouble: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 }
 
 impl Nightly {
     fn due(&self, after: Timestamp) -> Timestamp {
         local_time::next(after, self.hour, self.minute)
-    }
-
-    fn name(&self, now: Timestamp) -> String {
-        let stamp: String = now.whole_seconds().text().replace(['-', ':'], "");
-        format!("{PREFIX}{stamp}{}", ENDS[usize::from(!self.seal.is_none())])
     }
 
     /// When the newest copy was made. What seems to come from the future says nothing.
@@ -87,6 +75,10 @@ impl Nightly {
     }
 }
 
+fn name(now: Timestamp, seal: &Seal) -> String {
+    format!("{PREFIX}{}{}", now.stamp(), seal.end())
+}
+
 /// Files that are copies of ours by their names, whole or not; others stay untouched.
 fn names(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
@@ -102,7 +94,8 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
 /// When a copy was made, as its name says.
 fn made_at(name: &str) -> Option<Timestamp> {
     let name = name.strip_suffix(PARTIAL).unwrap_or(name);
-    let stamp = ENDS.iter().find_map(|end| name.strip_suffix(end))?.strip_prefix(PREFIX)?;
+    let stamp = [PLAIN_END, SEALED_END].iter().find_map(|end| name.strip_suffix(end))?;
+    let stamp = stamp.strip_prefix(PREFIX)?;
     let form = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
     let moment = PrimitiveDateTime::parse(stamp, &form).ok()?;
     Some(Timestamp::from_calendar(moment.assume_utc()))
@@ -116,7 +109,6 @@ impl Core {
         let now = self.clock.now();
         let looked = plan.clone();
         let last = off(move || Ok(looked.newest(now))).await.unwrap_or_default();
-        self.copies.set(|state| state.last = last);
         let mut due = plan.due(last.unwrap_or(now));
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -135,7 +127,7 @@ impl Core {
                 }
                 Err(error) => {
                     tell(&format!("backup: {error}"));
-                    self.copies.set(|state| state.trouble = Some(error.to_string()));
+                    self.copies.set(Some(error.to_string()));
                     plan.due(now).min(now.plus(AGAIN))
                 }
             };
@@ -145,12 +137,12 @@ impl Core {
     /// One copy, now; what was made, in a line.
     async fn nightly_copy(&self, plan: &Nightly) -> Result<String, BackupError> {
         let now = self.clock.now();
-        let file = plan.folder.join(plan.name(now));
+        let (seal, name) = (self.settings.seal.clone(), name(now, &self.settings.seal));
+        let file = plan.folder.join(&name);
         let folder = plan.folder.clone();
         off(move || make_folder(&folder)).await?;
-        let copied = self.copied(Target::File(file.clone()), plan.seal.clone()).await?;
-        self.copies.set(|state| *state = State { last: Some(now), trouble: None });
-        let name = plan.name(now);
+        let copied = self.copied(Target::File(file.clone()), seal).await?;
+        self.copies.set(None);
         let event = Event::from_origin(EventKind::BackupMade, &Origin::local(), now).about(name);
         self.deed(move |transaction, _| event.append(transaction)).await?;
         let thinned = plan.clone();
@@ -177,18 +169,15 @@ mod tests {
     use super::*;
 
     fn plan(folder: &Path, keep: usize) -> Nightly {
-        Nightly { hour: 3, minute: 30, folder: folder.to_owned(), keep, seal: Seal::None }
+        Nightly { hour: 3, minute: 30, folder: folder.to_owned(), keep }
     }
 
     #[test]
     fn names_tell_when_a_copy_was_made_and_nothing_else_counts() {
         let now = Timestamp::from_seconds(1_767_268_801);
-        let folder = tempfile::tempdir().expect("a folder");
-        let plain = plan(folder.path(), 2);
-        assert_eq!(plain.name(now), "gatelodge-20260101T120001Z.db");
-        assert_eq!(made_at(&plain.name(now)), Some(now));
-        let seal = Seal::Recipients(Vec::new());
-        let sealed = Nightly { seal, ..plain }.name(now);
+        assert_eq!(name(now, &Seal::None), "gatelodge-20260101T120001Z.db");
+        assert_eq!(made_at(&name(now, &Seal::None)), Some(now));
+        let sealed = name(now, &Seal::Recipients(Vec::new()));
         assert_eq!((sealed.ends_with(".db.age"), made_at(&sealed)), (true, Some(now)));
         assert_eq!(made_at(&format!("{sealed}.partial")), Some(now));
         for other in ["gatelodge.db", "gatelodge-20260101.db", "gatelodge-20261301T120001Z.db", ""]

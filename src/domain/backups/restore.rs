@@ -122,7 +122,10 @@ pub fn prepare<R: io::Read>(
         .write(true)
         .open(scratch.path())
         .map_err(|error| at(scratch.path(), error))?;
-    copy.write(key, &mut file).map_err(RestoreError::Seal)?;
+    copy.write(key, &mut file).map_err(|error| match error {
+        SealError::Io(error) => at(scratch.path(), error),
+        other => RestoreError::Seal(other),
+    })?;
     drop(file);
     let schema = sound(scratch.path())?;
     let mut database = Connection::open(scratch.path())?;
@@ -197,7 +200,10 @@ impl Prepared {
         let old = self.folder.join(FILE_NAME);
         let aside = old.exists().then(|| self.folder.join(aside_name(now)));
         if let Some(aside) = &aside {
-            fold_log(&old);
+            // One that SQLite cannot read keeps its log as it is.
+            if matches!(self.replaced, Replaced::AtHand(..)) {
+                fold_log(&old);
+            }
             set_aside(&old, aside).map_err(|error| at(aside, error))?;
         }
         self.scratch.keep(&old).map_err(|error| at(&old, error))?;
@@ -210,11 +216,10 @@ fn at(path: &Path, error: io::Error) -> RestoreError {
 }
 
 fn aside_name(now: Timestamp) -> String {
-    let stamp = now.whole_seconds().text().replace(['-', ':'], "");
-    format!("gatelodge-before-restore-{stamp}.db")
+    format!("gatelodge-before-restore-{}.db", now.stamp())
 }
 
-/// What stands in the log goes into the file, and the log goes. A damaged one keeps its log.
+/// What stands in the log goes into the file, and the log goes.
 fn fold_log(path: &Path) {
     if let Ok(database) = Connection::open(path) {
         let _ = database.pragma_update(None, "journal_mode", "DELETE");

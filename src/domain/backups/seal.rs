@@ -2,8 +2,9 @@
 //! (<https://age-encryption.org/v1>), which `age` and `rage` open as well.
 
 use std::{
-    fmt, io,
-    io::{Chain, Cursor, Read, Write},
+    fmt, fs,
+    io::{self, Chain, Cursor, Read, Write},
+    path::Path,
     str::FromStr,
 };
 
@@ -11,6 +12,10 @@ use age::{DecryptError, Decryptor, Encryptor, Identity, scrypt, secrecy::SecretS
 
 use crate::domain::secret::Secret;
 
+/// What ends the name of a copy that everybody can read.
+pub const PLAIN_END: &str = ".db";
+/// What ends the name of one that is sealed.
+pub const SEALED_END: &str = ".db.age";
 /// How every file of age begins.
 const BEGIN: &[u8] = b"age-encryption.org/v1\n";
 /// 128 MiB for a moment: for passphrases that somebody types, where nothing else waits for memory.
@@ -96,6 +101,14 @@ impl Seal {
         matches!(self, Self::None)
     }
 
+    /// What ends the name of a copy.
+    pub const fn end(&self) -> &'static str {
+        match self {
+            Self::None => PLAIN_END,
+            Self::Passphrase(..) | Self::Recipients(_) => SEALED_END,
+        }
+    }
+
     /// Copies `from` to `to` and says how many bytes came out.
     ///
     /// # Errors
@@ -136,6 +149,16 @@ impl Seal {
         };
         made.map(Some).map_err(|_| SealError::Recipient(String::new()))
     }
+}
+
+/// Whether a file is not sealed.
+///
+/// # Errors
+/// What the file system says.
+pub fn is_plain(path: &Path) -> io::Result<bool> {
+    let mut begin = Vec::with_capacity(BEGIN.len());
+    fs::File::open(path)?.take(BEGIN.len() as u64).read_to_end(&mut begin)?;
+    Ok(begin != BEGIN)
 }
 
 /// A public key of age.

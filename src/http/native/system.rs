@@ -127,7 +127,7 @@ struct System {
     letters_waiting: u64,
     /// How many passwords can be hashed at once.
     hash_lanes: u32,
-    /// When the newest of the scheduled copies was made; `null` without one.
+    /// When a copy was made last, by the clock or by somebody; `null` when no event tells of one.
     #[oai(nullable)]
     last_backup_at: Option<Moment>,
     /// What somebody should look after; the gravest first.
@@ -137,7 +137,7 @@ struct System {
 /// Something that somebody should look after.
 #[derive(Object)]
 struct Warning {
-    /// `data_exposed` · `disk_low` · `no_mail_server` · `letters_failed` · `no_public_url` ·
+    /// `data_exposed` · `disk_low` · `backup_failed` · `no_mail_server` · `letters_failed` · `no_public_url` ·
     /// `weak_hashing`
     kind: String,
     /// The same for people.
@@ -177,8 +177,8 @@ impl From<SystemState> for System {
 /// A copy of the database.
 #[derive(ApiResponse)]
 enum Backup {
-    /// A SQLite file.
-    #[oai(status = 200, content_type = "application/vnd.sqlite3")]
+    /// A SQLite file, or a file of age that holds one.
+    #[oai(status = 200, content_type = "application/octet-stream")]
     File(
         Binary<Body>,
         /// A name for the file.
@@ -238,15 +238,15 @@ impl SystemApi {
     /// Download a copy of the database
     ///
     /// Consistent, made while others read and write. Guard it like the original: it can hold the
-    /// master secret. Needs `system-admin`, and not an API key.
+    /// master secret. Encrypted where `backup.passphrase` or `backup.recipients` is set. Needs `system-admin`, and not an API key.
     #[oai(path = "/system/backup", method = "post", operation_id = "system_backup")]
     async fn backup(&self, caller: Signed) -> Result<Backup, NativeError> {
-        let copy = self.core.backup(&caller.0).await?;
+        let (copy, end) = self.core.backup(&caller.0).await?;
         let file = tokio::fs::File::open(copy.path()).await;
         let file = file.map_err(|error| Error::Internal(Box::new(error)))?;
         // The open file outlives its name, which goes with `copy` at the end of this block.
         let body = Body::from_async_read(file);
-        let name = "attachment; filename=\"gatelodge.db\"".to_owned();
+        let name = format!("attachment; filename=\"gatelodge{end}\"");
         Ok(Backup::File(Binary(body), name))
     }
 }

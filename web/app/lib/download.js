@@ -5,7 +5,7 @@ import { missed } from "./connection.js";
 /** @typedef {import("../types").Answer<null>} Nothing */
 
 /** Posts, and hands what comes to the browser as a file of that name. By `fetch` and not by a form,
- * so that a refusal can be told in words here.
+ * so that a refusal can be told in words here. The server says how the name ends.
  * @param {import("../types").PathOf<"post">} path @param {string} name @returns {Promise<Nothing>} */
 export async function download(path, name) {
   try {
@@ -13,7 +13,8 @@ export async function download(path, name) {
     if (answer.status === 401) for (const tell of onStranger) tell();
     if (!answer.ok) return { ok: false, status: answer.status, problem: await answer.json() };
     const url = URL.createObjectURL(await answer.blob());
-    const link = Object.assign(document.createElement("a"), { href: url, download: name });
+    const end = answer.headers.get("content-disposition")?.match(/\.[a-z.]+(?="$)/)?.[0] ?? "";
+    const link = Object.assign(document.createElement("a"), { href: url, download: name + end });
     link.click();
     // The browser reads it after the click has returned.
     setTimeout(() => URL.revokeObjectURL(url), 60_000);

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, Transaction};
 use crate::domain::Timestamp;
 
 /// The schema from which on all that is compared is there.
-pub(super) const OLDEST: u32 = 3;
+pub(super) const OLDEST: u32 = 4;
 /// So many of each kind are named.
 const NAMED: i64 = 200;
 
@@ -139,7 +139,10 @@ fn carry_over(copy: &Transaction<'_>) -> rusqlite::Result<()> {
          FROM replaced.invitations AS theirs WHERE mine.id = theirs.id;
          UPDATE main.api_keys AS mine
          SET permissions = theirs.permissions, expires_at = theirs.expires_at
-         FROM replaced.api_keys AS theirs WHERE mine.id = theirs.id AND mine.revoked_at IS NULL;",
+         FROM replaced.api_keys AS theirs WHERE mine.id = theirs.id AND mine.revoked_at IS NULL;
+         -- Whoever follows events from the last one that they saw must not be shown old numbers again.
+         UPDATE main.sqlite_sequence AS mine SET seq = max(mine.seq, theirs.seq)
+         FROM replaced.sqlite_sequence AS theirs WHERE mine.name = theirs.name;",
     )
 }
 

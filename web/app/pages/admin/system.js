@@ -6,12 +6,12 @@ import { Link, Title } from "../../lib/router.js";
 import { may } from "../../lib/session.js";
 import { toast } from "../../lib/toast.js";
 import { Act, Badge, Card, Loaded, useLoad } from "../../lib/ui.js";
-import { bytes, language, maybe, number, t } from "../../lib/words.js";
+import { bytes, language, maybe, moment, number, t } from "../../lib/words.js";
 import { MailTest } from "./mail-test.js";
 
 /** @typedef {import("../../types").Schemas} Schemas */
 
-const GRAVE = ["data_exposed", "disk_low", "weak_hashing"];
+const GRAVE = ["data_exposed", "disk_low", "backup_failed", "weak_hashing"];
 
 /** In days, hours or minutes: the two largest that are not zero.
  * @param {number} seconds */
@@ -46,13 +46,14 @@ function Numbers({ state }) {
   const facts = /** @type {const} */ ([
     ["accounts", number(state.accounts)], ["sessions", number(state.live_sessions)], ["letters", number(state.letters_waiting)],
     ["database", bytes(state.database_bytes)], ["wal", bytes(state.wal_bytes)], ["lanes", number(state.hash_lanes)],
+    ["backup", state.last_backup_at ? moment(state.last_backup_at) : t("system.no_backup")],
     ["uptime", span(state.uptime_seconds)], ["version", state.version],
   ]);
   return html`<dl class="numbers">${facts.map(([key, text]) => html`<div key=${key}><dt>${t(`system.${key}`)}</dt><dd>${text}</dd></div>`)}</dl>`;
 }
 
 function Backup() {
-  const name = `gatelodge-${new Date().toISOString().slice(0, 10)}.db`;
+  const name = `gatelodge-${new Date().toISOString().slice(0, 10)}`;
   return html`<${Card} title=${t("backup.title")} about=${t("backup.about")}>
     <${Act} act=${() => download("/system/backup", name)} done=${() => toast(t("backup.done"))}>${t("backup.get")}<//>
   <//>`;
