@@ -212,6 +212,7 @@ impl Core {
     /// [`Error::Forbidden`] for whoever may not, [`Error::Internal`] when there is no sound copy.
     pub async fn backup(&self, caller: &Caller) -> Result<(Scratch, &'static str)> {
         may_copy(caller)?;
+        let turn = self.copies.turn.lock().await;
         let seal = self.settings.seal.clone();
         let end = seal.end();
         let (mut copy, _) = self.sound_copy(None).await?;
@@ -219,6 +220,7 @@ impl Core {
             let part = self.beside()?;
             copy = off(move || sealed(&copy, &seal, part)).await?;
         }
+        drop(turn);
         self.note_backup(caller, "").await?;
         Ok((copy, end))
     }
@@ -251,6 +253,7 @@ impl Core {
     /// Plain copies are written once, where they stay; the plain form of a sealed one does not leave
     /// the folder of the database.
     async fn copied(&self, target: Target, seal: Seal) -> std::result::Result<Copied, BackupError> {
+        let _turn = self.copies.turn.lock().await;
         let Target::File(path) = target else {
             let (copy, contents) = self.sound_copy(None).await?;
             let bytes = off(move || write_out(&copy, &seal, &mut io::stdout().lock())).await?;

@@ -451,6 +451,10 @@ email: { smtp_host: 127.0.0.1, smtp_port: 9, smtp_tls: none, smtp_from_email: ga
     const bytes = readFileSync(await file.path());
     same(bytes.subarray(0, 15).toString(), "SQLite format 3", "the file");
     await said(page, "The backup is on its way");
+    must(await page.getByText("none yet", { exact: true }).count(), "no backup before");
+    await page.reload();
+    await page.getByText("Last backup", { exact: true }).waitFor();
+    same(await page.getByText("none yet", { exact: true }).count(), 0, "a backup is told of");
     await leave(visit, house);
   },
 

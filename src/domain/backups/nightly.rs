@@ -35,17 +35,22 @@ pub struct Nightly {
     pub keep: usize,
 }
 
-/// Why the last try failed, until one does not: for people who look after the house.
+/// What the running house knows of its copies.
 #[derive(Debug, Default)]
-pub struct Copies(Mutex<Option<String>>);
+pub struct Copies {
+    /// One is made at a time: each takes a disk's attention, and a passphrase 16 MiB.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    /// Why the last by the clock failed, until one does not: for people who look after the house.
+    trouble: Mutex<Option<String>>,
+}
 
 impl Copies {
     pub fn trouble(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, trouble: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 }
 
