@@ -84,6 +84,13 @@ impl Command {
     const fn is_for_root(&self) -> bool {
         matches!(self, Self::Serve | Self::Config(_) | Self::Openapi(_))
     }
+
+    const fn way(&self) -> owner::Way {
+        match self {
+            Self::Backup(command) if command.is_of_root() => owner::Way::Open,
+            _ => owner::Way::Left,
+        }
+    }
 }
 
 /// Why a command did not do what it was asked to: `No` for a refusal, `Trouble` for what is
@@ -158,12 +165,12 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let loaded = load(arguments.config);
     match &mut command {
-        Command::Backup(command) => command.open()?,
+        Command::Backup(command) => command.open(loaded.as_ref().ok())?,
         Command::Restore(command) => command.open()?,
         _ => {}
     }
     if let (Ok(config), false) = (&loaded, command.is_for_root()) {
-        owner::become_owner(&config.data_dir)?;
+        owner::become_owner(&config.data_dir, command.way())?;
     }
     let runtime = house::runtime().map_err(trouble)?;
     runtime.block_on(async {

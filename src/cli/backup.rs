@@ -2,16 +2,16 @@
 
 mod drill;
 
-use std::path::PathBuf;
+use std::{fs, io, os::fd::AsFd, path::PathBuf};
 
 use clap::Args;
 
-use super::{Failure, house, restore, say, secrets, trouble, words::pasted};
+use super::{Failure, house, owner, restore, say, secrets, trouble, words::pasted};
 use crate::{
     config::Config,
     domain::{
         backups::{
-            Copied, Target,
+            Copied, Scratch, Target, partial,
             seal::{self, Seal},
         },
         caller::Caller,
@@ -39,37 +39,81 @@ pub struct BackupCommand {
     identity: Option<PathBuf>,
     #[command(flatten)]
     input: restore::Input,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// The file of root, who may write where the owner of the data may not.
+#[derive(Args, Default)]
+struct Output {
+    #[arg(skip)]
+    part: Option<(Scratch, fs::File)>,
+}
+
+impl Clone for Output {
+    /// For the parser, which clones before there is anything in it.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl BackupCommand {
-    /// Opens what is to be read, as the user who called.
-    pub fn open(&mut self) -> Result<(), Failure> {
-        match self.drill {
-            true => self.input.open(&self.file, self.identity.as_deref()),
-            false => Ok(()),
+    /// Opens what is to be read, or to be written by root, as the user who called.
+    pub fn open(&mut self, config: Option<&Config>) -> Result<(), Failure> {
+        if self.drill {
+            return self.input.open(&self.file, self.identity.as_deref());
         }
+        let is_beside =
+            config.is_some_and(|config| owner::owner_beside_root(&config.data_dir).is_some());
+        if is_beside && !self.is_output() {
+            let part = partial(&self.file).map_err(trouble)?;
+            let file = fs::OpenOptions::new().write(true).open(part.path()).map_err(trouble)?;
+            self.output.part = Some((part, file));
+        }
+        Ok(())
+    }
+
+    /// Whether the copy is finished by root.
+    pub const fn is_of_root(&self) -> bool {
+        self.output.part.is_some()
+    }
+
+    fn is_output(&self) -> bool {
+        self.file.as_os_str() == "-"
     }
 }
 
-pub async fn run(config: Config, command: BackupCommand) -> Result<(), Failure> {
+pub async fn run(config: Config, mut command: BackupCommand) -> Result<(), Failure> {
     if command.drill {
         return drill::run(config, command.input, command.passphrase).await;
     }
-    let seal = seal_of(&config, &command)?;
-    let is_output = command.file.as_os_str() == "-";
-    let target = if is_output { Target::Output } else { Target::File(command.file.clone()) };
-    let is_sealed = !seal.is_none();
-    let core = house::open(&config).await?;
-    let copied = core.backup_to(&Caller::operator(), target, seal).await.map_err(trouble)?;
-    let text = told(&config, &command, &copied, is_sealed);
-    match is_output {
+    if command.is_output() {
+        let output = io::stdout().as_fd().try_clone_to_owned().map_err(trouble)?;
+        let target = Target::Open(output.into(), String::new());
         // Only the copy itself goes to standard output.
-        true => {
-            eprint!("{text}");
-            Ok(())
-        }
-        false => say(&text),
+        eprint!("{}", make(&config, &command, target).await?);
+        return Ok(());
     }
+    let Some((part, file)) = command.output.part.take() else {
+        let target = Target::File(command.file.clone());
+        return say(&make(&config, &command, target).await?);
+    };
+    let name = command.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let made = make(&config, &command, Target::Open(file, name)).await;
+    owner::come_back()?;
+    let text = made?;
+    let shown = command.file.display();
+    part.keep(&command.file).map_err(|error| trouble(format!("{shown}: {error}")))?;
+    say(&text)
+}
+
+/// Makes the copy, and says so.
+async fn make(config: &Config, command: &BackupCommand, target: Target) -> Result<String, Failure> {
+    let seal = seal_of(config, command)?;
+    let is_sealed = !seal.is_none();
+    let core = house::open(config).await?;
+    let copied = core.backup_to(&Caller::operator(), target, seal).await.map_err(trouble)?;
+    Ok(told(config, command, &copied, is_sealed))
 }
 
 fn seal_of(config: &Config, command: &BackupCommand) -> Result<Seal, Failure> {
@@ -95,7 +139,10 @@ fn seal_of(config: &Config, command: &BackupCommand) -> Result<Seal, Failure> {
 }
 
 fn told(config: &Config, command: &BackupCommand, copied: &Copied, is_sealed: bool) -> String {
-    let shown = command.file.display().to_string();
+    let (shown, again) = match command.is_output() {
+        true => ("standard output".to_owned(), "FILE".to_owned()),
+        false => (command.file.display().to_string(), pasted(&command.file.display().to_string())),
+    };
     let (kib, contents) = (copied.bytes.div_ceil(1024), &copied.contents);
     let how = if is_sealed { "encrypted" } else { "not encrypted" };
     let mut text =
@@ -111,6 +158,6 @@ fn told(config: &Config, command: &BackupCommand, copied: &Copied, is_sealed: bo
         text += &format!("The master secret is not in it, and PINs need it: keep {place} too.\n");
     }
     text += "Keep it on another machine or disk. Try it now and then:\n";
-    text += &format!("  gatelodge backup --drill {}\n", pasted(&shown));
+    text += &format!("  gatelodge backup --drill {again}\n");
     text
 }

@@ -57,7 +57,10 @@ impl Scratch {
     }
 
     /// Gives it its name, to stay; after a power cut too.
-    fn keep(self, name: &Path) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The disk's; it is gone then.
+    pub fn keep(self, name: &Path) -> io::Result<()> {
         fs::File::open(&self.path)?.sync_all()?;
         fs::rename(&self.path, name)?;
         sync_folder(name)
@@ -197,8 +200,9 @@ impl From<BackupError> for Error {
 pub enum Target {
     /// A file that is not there yet.
     File(PathBuf),
-    /// Somebody who reads it from our standard output.
-    Output,
+    /// What is open already, under the name that the event tells: our standard output, or a file of
+    /// somebody who may write where we may not.
+    Open(fs::File, String),
 }
 
 impl Core {
@@ -226,7 +230,7 @@ impl Core {
         may_copy(caller)?;
         let name = match &target {
             Target::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into(),
-            Target::Output => String::new(),
+            Target::Open(_, name) => name.clone(),
         };
         let copied = self.copied(target, seal).await?;
         self.note_backup(caller, &name).await?;
@@ -241,10 +245,13 @@ impl Core {
     /// Plain copies are written once, where they stay; the plain form of a sealed one does not leave
     /// the folder of the database.
     async fn copied(&self, target: Target, seal: Seal) -> std::result::Result<Copied, BackupError> {
-        let Target::File(path) = target else {
-            let (copy, contents) = self.sound_copy(None).await?;
-            let bytes = off(move || write_out(&copy, &seal, &mut io::stdout().lock())).await?;
-            return Ok(Copied { contents, bytes });
+        let path = match target {
+            Target::File(path) => path,
+            Target::Open(mut file, _) => {
+                let (copy, contents) = self.sound_copy(None).await?;
+                let bytes = off(move || write_out(&copy, &seal, &mut file)).await?;
+                return Ok(Copied { contents, bytes });
+            }
         };
         self.must_fit(&path)?;
         let part = partial(&path)?;
@@ -317,7 +324,10 @@ async fn off<T: Send + 'static>(
 }
 
 /// The file that becomes `path` when it is whole.
-fn partial(path: &Path) -> std::result::Result<Scratch, BackupError> {
+///
+/// # Errors
+/// [`BackupError::Exists`] for one of either name, [`BackupError::File`] when it cannot be made.
+pub fn partial(path: &Path) -> std::result::Result<Scratch, BackupError> {
     if path.exists() {
         return Err(BackupError::Exists(path.to_owned()));
     }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::unix::{
-        fs::{MetadataExt, chown},
+        fs::{MetadataExt, PermissionsExt, chown},
         net::UnixDatagram,
     },
     process::Command,
@@ -59,6 +59,30 @@ fn root_looks_after_a_house_as_its_owner() {
         .map(|data| (data.uid(), data.gid()))
         .collect();
     assert!(!owners.is_empty() && owners.iter().all(|it| *it == (OWNER, OWNER)), "{owners:?}");
+}
+
+#[test]
+fn a_copy_ends_up_where_root_wants_it_and_nothing_is_left_when_it_fails() {
+    const OWNER: u32 = 54321;
+    let (home, elsewhere) = (folder(), folder());
+    if chown(home.path(), Some(OWNER), Some(OWNER)).is_err() {
+        println!("NOT CHECKED: only root can give folders away");
+        return;
+    }
+    fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o700)).expect("closed");
+    run(home.path(), &["user", "add", "ann", "--generate"]).succeeded();
+    let copy = elsewhere.path().join("copy.db");
+    let name = copy.to_str().expect("text");
+    run(home.path(), &["backup", name]).succeeded();
+    let made = fs::metadata(&copy).expect("a copy");
+    assert_eq!((made.uid(), made.mode() & 0o777), (0, 0o600));
+    run(home.path(), &["backup", "--drill", name]).succeeded();
+    let told = run(home.path(), &["backup", name]).in_trouble();
+    assert!(told.contains("is there already"), "{told}");
+    fs::write(home.path().join("gatelodge.db"), "no database").expect("written");
+    let failed = elsewhere.path().join("failed.db");
+    run(home.path(), &["backup", failed.to_str().expect("text")]).in_trouble();
+    assert_eq!(fs::read_dir(elsewhere.path()).expect("a folder").count(), 1);
 }
 
 #[test]
