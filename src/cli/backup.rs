@@ -3,7 +3,10 @@
 mod drill;
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs, io,
+    os::fd::AsFd,
     path::{Path, PathBuf},
     process::{self, Command, Stdio},
 };
@@ -15,7 +18,7 @@ use crate::{
     config::Config,
     domain::{
         backups::{
-            Copied, Target, must_be_sound, partial,
+            Copied, Target, partial,
             seal::{self, Seal},
         },
         caller::Caller,
@@ -63,6 +66,12 @@ impl BackupCommand {
         self.file.as_os_str() == "-"
     }
 
+    /// The file's, for the event.
+    fn name(&self) -> String {
+        let name = self.called.as_ref().and_then(|path| path.file_name());
+        name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     pub fn makes_file(&self) -> bool {
         !self.drill && !self.is_output()
     }
@@ -77,7 +86,9 @@ impl BackupCommand {
         if let Some(path) = config {
             owner.arg("--config").arg(path);
         }
-        owner.args(["backup", "-", "--called"]).arg(&self.file);
+        let mut called = OsString::from("--called=");
+        called.push(&self.file);
+        owner.args(["backup", "-"]).arg(called);
         owner.args(self.passphrase.then_some("--passphrase")).args(self.plain.then_some("--plain"));
         for key in &self.recipient {
             owner.arg("--recipient").arg(key);
@@ -88,9 +99,6 @@ impl BackupCommand {
             drop(part);
             process::exit(ended.code().unwrap_or(2));
         }
-        if seal::is_plain(part.path()).map_err(shown)? {
-            must_be_sound(part.path()).map_err(trouble)?;
-        }
         part.keep(&self.file).map_err(shown)
     }
 }
@@ -100,8 +108,10 @@ pub async fn run(config: Config, command: BackupCommand) -> Result<(), Failure> 
         return drill::run(config, command.input, command.passphrase).await;
     }
     let seal = seal_of(&config, &command)?;
-    let target =
-        if command.is_output() { Target::Output } else { Target::File(command.file.clone()) };
+    let target = match command.is_output() {
+        true => Target::Open(output()?, command.name()),
+        false => Target::File(command.file.clone()),
+    };
     let is_sealed = !seal.is_none();
     let core = house::open(&config).await?;
     let copied = core.backup_to(&Caller::operator(), target, seal).await.map_err(trouble)?;
@@ -138,8 +148,18 @@ fn seal_of(config: &Config, command: &BackupCommand) -> Result<Seal, Failure> {
     Ok(Seal::Recipients(command.recipient.clone()))
 }
 
+/// Our standard output as it is: what copies hold is no text.
+fn output() -> Result<fs::File, Failure> {
+    let output = io::stdout().as_fd().try_clone_to_owned().map_err(trouble)?;
+    Ok(output.into())
+}
+
 fn told(config: &Config, command: &BackupCommand, copied: &Copied, is_sealed: bool) -> String {
-    let shown = command.called.as_ref().unwrap_or(&command.file).display().to_string();
+    let file = command.called.as_ref().unwrap_or(&command.file).display().to_string();
+    let (shown, again) = match file.as_str() {
+        "-" => ("standard output", "FILE".to_owned()),
+        path => (path, pasted(path)),
+    };
     let (kib, contents) = (copied.bytes.div_ceil(1024), &copied.contents);
     let how = if is_sealed { "encrypted" } else { "not encrypted" };
     let mut text =
@@ -155,6 +175,6 @@ fn told(config: &Config, command: &BackupCommand, copied: &Copied, is_sealed: bo
         text += &format!("The master secret is not in it, and PINs need it: keep {place} too.\n");
     }
     text += "Keep it on another machine or disk. Try it now and then:\n";
-    text += &format!("  gatelodge backup --drill {}\n", pasted(&shown));
+    text += &format!("  gatelodge backup --drill {again}\n");
     text
 }

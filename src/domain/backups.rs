@@ -200,8 +200,8 @@ impl From<BackupError> for Error {
 pub enum Target {
     /// A file that is not there yet.
     File(PathBuf),
-    /// Somebody who reads it from our standard output.
-    Output,
+    /// What is open already, such as our standard output, under the name that the event tells.
+    Open(fs::File, String),
 }
 
 impl Core {
@@ -238,7 +238,7 @@ impl Core {
         may_copy(caller)?;
         let name = match &target {
             Target::File(path) => path.file_name().unwrap_or_default().to_string_lossy().into(),
-            Target::Output => String::new(),
+            Target::Open(_, name) => name.clone(),
         };
         let copied = self.copied(target, seal).await?;
         self.note_backup(caller, &name).await?;
@@ -254,10 +254,13 @@ impl Core {
     /// the folder of the database.
     async fn copied(&self, target: Target, seal: Seal) -> std::result::Result<Copied, BackupError> {
         let _turn = self.copies.turn.lock().await;
-        let Target::File(path) = target else {
-            let (copy, contents) = self.sound_copy(None).await?;
-            let bytes = off(move || write_out(&copy, &seal, &mut io::stdout().lock())).await?;
-            return Ok(Copied { contents, bytes });
+        let path = match target {
+            Target::File(path) => path,
+            Target::Open(mut file, _) => {
+                let (copy, contents) = self.sound_copy(None).await?;
+                let bytes = off(move || write_out(&copy, &seal, &mut file)).await?;
+                return Ok(Copied { contents, bytes });
+            }
         };
         self.must_fit(&path)?;
         let part = partial(&path)?;
@@ -352,25 +355,19 @@ pub fn partial(path: &Path) -> std::result::Result<Scratch, BackupError> {
 /// What ends the names of copies that are being written.
 const PARTIAL: &str = ".partial";
 
-/// Reads it to its end.
-///
-/// # Errors
-/// [`BackupError::Unsound`] with what is wrong.
-pub fn must_be_sound(path: &Path) -> std::result::Result<(), BackupError> {
-    let faults = match examine_file(path) {
-        Examined::Sound { .. } => return Ok(()),
-        Examined::Damaged(faults) => faults,
-        Examined::Refused(error) => vec![error.to_string()],
-        Examined::Absent => vec!["it is empty".to_owned()],
-    };
-    Err(BackupError::Unsound(faults))
-}
-
 fn verified(
     copy: Scratch,
     now: Timestamp,
 ) -> std::result::Result<(Scratch, Contents), BackupError> {
-    must_be_sound(copy.path())?;
+    let faults = match examine_file(copy.path()) {
+        Examined::Sound { .. } => Vec::new(),
+        Examined::Damaged(faults) => faults,
+        Examined::Refused(error) => vec![error.to_string()],
+        Examined::Absent => vec!["it is empty".to_owned()],
+    };
+    if !faults.is_empty() {
+        return Err(BackupError::Unsound(faults));
+    }
     let contents = Contents::of(copy.path(), now);
     let contents = contents.map_err(|error| BackupError::Unsound(vec![error.to_string()]))?;
     Ok((copy, contents))

@@ -144,7 +144,7 @@ fn a_copy_to_standard_output_is_the_copy_alone() {
     let done = command.args(["backup", "-"]).output().expect("the program");
     assert!(done.status.success());
     let told = String::from_utf8(done.stderr).expect("text");
-    assert!(told.starts_with("-: 1 account,"), "{told}");
+    assert!(told.starts_with("standard output: 1 account,"), "{told}");
     let path = home.path().join("piped.db");
     fs::write(&path, done.stdout).expect("written");
     assert_eq!(accounts(&path), 1);

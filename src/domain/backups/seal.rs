@@ -2,9 +2,8 @@
 //! (<https://age-encryption.org/v1>), which `age` and `rage` open as well.
 
 use std::{
-    fmt, fs,
+    fmt,
     io::{self, Chain, Cursor, Read, Write},
-    path::Path,
     str::FromStr,
 };
 
@@ -149,16 +148,6 @@ impl Seal {
         };
         made.map(Some).map_err(|_| SealError::Recipient(String::new()))
     }
-}
-
-/// Whether a file is not sealed.
-///
-/// # Errors
-/// What the file system says.
-pub fn is_plain(path: &Path) -> io::Result<bool> {
-    let mut begin = Vec::with_capacity(BEGIN.len());
-    fs::File::open(path)?.take(BEGIN.len() as u64).read_to_end(&mut begin)?;
-    Ok(begin != BEGIN)
 }
 
 /// A public key of age.
