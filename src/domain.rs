@@ -18,6 +18,7 @@ pub mod invitations;
 pub mod journal;
 mod known;
 pub mod letters;
+mod lookout;
 pub mod page;
 pub mod passwords;
 pub mod people;
@@ -61,6 +62,7 @@ use events::EventHub;
 use journal::{Journal, Tickets};
 use known::Known;
 use letters::Language;
+use lookout::Lookout;
 use passwords::{HashPolicy, Hasher};
 use podcasts::upgrades::Probes;
 use secret::{MasterSecret, Secret, TokenDigest, random_bytes, random_text};
@@ -138,6 +140,7 @@ pub struct House {
     tickets: Tickets,
     updates: Updates,
     copies: Copies,
+    lookout: Lookout,
     probes: Probes,
     flows: Flows,
     providers: Providers,
@@ -244,6 +247,7 @@ impl Core {
             tickets: Tickets::default(),
             updates: Updates::default(),
             copies: Copies::default(),
+            lookout: Lookout::default(),
             probes: Probes::default(),
             flows: Flows::new(),
             providers: Providers::new(&settings.sso),
@@ -290,7 +294,9 @@ impl Core {
         work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let now = self.clock.now();
-        let done = self.db.write(move |transaction| work(transaction, now)).await?;
+        let done = self.db.write(move |transaction| work(transaction, now)).await;
+        self.lookout.note_write(&done);
+        let done = done?;
         self.events.ring();
         Ok(done)
     }

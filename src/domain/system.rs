@@ -10,7 +10,7 @@ use super::{
     caller::Caller,
     error::{Error, Result},
     permissions::SYSTEM_HEALTH,
-    warnings::{self, Warning},
+    warnings::Warning,
 };
 use crate::db::examine::wal_of;
 
@@ -47,9 +47,9 @@ impl Core {
     pub async fn system_state(&self, caller: &Caller) -> Result<SystemState> {
         caller.must(SYSTEM_HEALTH)?;
         let now = self.clock.now();
-        let (settings, folder) = (self.settings.clone(), self.folder());
         let copies = self.copies.state();
-        let (accounts, live_sessions, letters_waiting, warnings) = self
+        let warnings = self.looked_after().await?;
+        let (accounts, live_sessions, letters_waiting) = self
             .db
             .read(move |connection| {
                 let count = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
@@ -62,7 +62,6 @@ impl Core {
                         &[&now],
                     )?,
                     count("SELECT count(*) FROM outbox WHERE status IN ('waiting', 'held')", &[])?,
-                    warnings::now(connection, &settings, &folder)?,
                 ))
             })
             .await?;
