@@ -21,6 +21,7 @@ pub fn enough_for(wanted: usize) -> usize {
 
 /// What is allowed after it was raised to `needed`, or to as much as may be; `None` where the system
 /// does not say.
+#[allow(clippy::useless_conversion, reason = "these numbers have 32 bits on some machines")]
 fn raised(needed: u64) -> Option<u64> {
     // SAFETY: rlimit is plain data, for which zeros are a value.
     let mut limit: libc::rlimit = unsafe { std::mem::zeroed() };

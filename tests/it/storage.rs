@@ -315,7 +315,7 @@ fn a_full_disk_refuses_what_writes_and_loses_nothing() {
     assert_eq!(sound(&database), "ok");
 }
 
-fn sound(database: &Connection) -> String {
+pub fn sound(database: &Connection) -> String {
     let broken: i64 = database
         .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
         .expect("a count");
@@ -324,7 +324,7 @@ fn sound(database: &Connection) -> String {
 }
 
 /// Accounts as the first migration knows them.
-fn seed_accounts(database: &Connection, count: u32) {
+pub fn seed_accounts(database: &Connection, count: u32) {
     database
         .execute_batch(&format!(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})

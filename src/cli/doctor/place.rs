@@ -65,7 +65,8 @@ fn folder(folder: &Path, written: &io::Result<Duration>) -> Finding {
 fn privacy(folder: &Path) -> Option<Finding> {
     let shown = folder.display();
     let advice = format!("chmod 700 {}", pasted(&shown.to_string()));
-    match exposed(folder).ok().flatten() {
+    let exposed = exposed(folder).ok().flatten();
+    match &exposed {
         Some(Exposed::File(path, mode)) => {
             let shown = path.display();
             let found = format!("others on this machine can open {shown} (mode {mode:o})");
@@ -77,15 +78,17 @@ fn privacy(folder: &Path) -> Option<Finding> {
                 format!("others on this machine can put files into {shown} (mode {mode:o})");
             return Some(Finding::bad(FOLDER, found, advice));
         }
-        Some(Exposed::Readable(_, mode)) => {
-            let found = format!("others on this machine can look into {shown} (mode {mode:o})");
-            return Some(Finding::look(FOLDER, found, advice));
-        }
-        None => {}
+        _ => {}
     }
-    stranger(folder).map(|(path, owner)| {
+    if let Some((path, owner)) = stranger(folder) {
         let found = format!("{} belongs to user {owner}", path.display());
-        Finding::look(FOLDER, found, "let folder and files belong to the user who runs the server")
+        let advice = "let folder and files belong to the user who runs the server";
+        return Some(Finding::look(FOLDER, found, advice));
+    }
+    exposed.map(|exposed| {
+        let mode = exposed.mode();
+        let found = format!("others on this machine can look into {shown} (mode {mode:o})");
+        Finding::look(FOLDER, found, advice)
     })
 }
 
