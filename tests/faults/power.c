@@ -10,7 +10,7 @@
 //   S file number   a sync begins             E file number   the sync of that number is done
 //
 // POWER_LIES=1: syncs are answered and neither done nor written down, so that a test can be seen to
-// fail. POWER_NO_SHARING=1: no memory of a log can be shared, as on some network file systems.
+// fail. POWER_SLOW=N: each sync takes N milliseconds more. POWER_NO_SHARING=1: no memory of a log can be shared, as on some network file systems.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -33,7 +33,7 @@
 
 static char folder[PATH_MAX];
 static int log_file = -1;
-static int lies, no_sharing;
+static int lies, no_sharing, slow;
 static uint64_t syncs;
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 // What a descriptor is: 0 nothing of ours, 1 a file, 2 a folder, 3 the shared memory of a log.
@@ -59,6 +59,7 @@ __attribute__((constructor)) static void begin(void) {
     const char *where = getenv("POWER_FOLDER"), *to = getenv("POWER_LOG");
     no_sharing = getenv("POWER_NO_SHARING") != NULL;
     lies = getenv("POWER_LIES") != NULL;
+    slow = getenv("POWER_SLOW") ? atoi(getenv("POWER_SLOW")) : 0;
     if (where == NULL || realpath(where, folder) == NULL) folder[0] = 0;
     if (folder[0] == 0 || to == NULL) return;
     int file = open(to, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -177,6 +178,7 @@ TRUNCATE(ftruncate64, off64_t)
 static int synced(int file, int (*real)(int)) {
     int kind = kind_of(file);
     if (kind != 0 && lies) return 0;
+    if (kind != 0 && slow) usleep((useconds_t)slow * 1000);
     uint64_t number = __atomic_add_fetch(&syncs, 1, __ATOMIC_SEQ_CST);
     if (kind == 1) note('S', open_files[file].inode, number, NULL, NULL, 0);
     int done = real(file);

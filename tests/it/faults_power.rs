@@ -329,3 +329,26 @@ fn a_file_system_that_cannot_share_a_log_is_told_of() {
     assert_eq!(found["state"], "bad", "{all}");
     assert!(found["found"].as_str().is_some_and(|it| it.contains("cannot share")), "{found}");
 }
+
+#[test]
+fn a_disk_that_is_slow_is_told_of() {
+    let (home, aside) = (folder(), folder());
+    let Some(library) = shim(aside.path()) else { return };
+    let slow = |mut command: Command| {
+        command.env("LD_PRELOAD", &library).env("POWER_FOLDER", home.path());
+        command.env("POWER_SLOW", "250");
+        command
+    };
+    let mut command = gatelodge();
+    command.current_dir(home.path());
+    let server = Server::run(slow(command), &[]);
+    let token = first_account(&server);
+    let state = server.json("GET", "/api/v1/system", &token, &serde_json::Value::Null).json();
+    let warnings = state["warnings"].as_array().expect("a list");
+    let told = warnings.iter().find(|one| one["kind"] == "disk_slow").expect("a warning");
+    assert!(told["amount"].as_u64().is_some_and(|took| took >= 250), "{told}");
+    assert!(server.log().contains("disk_slow: the disk is slow"), "{}", server.log());
+    let mut command = slow(program(home.path()));
+    command.args(["doctor", "--json"]);
+    assert!(ran(command, "").out.contains("slow: writing a little takes "));
+}

@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use gatelodge::db::{FILE_NAME, examine::wal_of};
+use gatelodge::db::{Checkpoints, FILE_NAME, examine::wal_of};
 use rusqlite::Connection;
 
 use super::{
     deeds::{Dice, Ledger, NO_THROTTLE, admin, first_account, under_load},
-    house::Server,
+    house::{House, Server},
     program::{folder, program, ran},
     storage::sound,
 };
@@ -106,6 +106,35 @@ fn with_own_the_log_stays_small_and_is_gone_after_a_stop() {
     assert!(size(&wal_of(&file)) < 8 << 20, "{}", size(&wal_of(&file)));
     assert!(server.terminate().0);
     assert!(!wal_of(&file).exists());
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_moves_is_told_of_once_and_so_is_its_end() {
+    let house =
+        House::lived_in_with(|plan| plan.settings.checkpoints = Checkpoints::External).await;
+    let log = fs::File::options().write(true).open(wal_of(&house.database())).expect("a log");
+    let size = log.metadata().expect("its size").len();
+    // Frames that are none, beyond those that are.
+    log.set_len(65 << 20).expect("grown");
+    let told = std::cell::RefCell::new(Vec::new());
+    let tell = |line: &str| told.borrow_mut().push(line.to_owned());
+    for _ in 0..3 {
+        house.core.look_around(&tell).await;
+    }
+    let of_it = || -> Vec<String> {
+        let all = told.borrow();
+        all.iter().filter(|line| line.starts_with("wal_large")).cloned().collect()
+    };
+    assert_eq!(of_it().len(), 1);
+    assert!(of_it()[0].contains("has 65 MiB: nobody moves it into the file"), "{:?}", of_it());
+    let token = house.token("ann").await;
+    let state = house.get("/api/v1/system").bearer(&token).send().await.json();
+    let warnings = state["warnings"].as_array().expect("a list");
+    let warning = warnings.iter().find(|one| one["kind"] == "wal_large").expect("a warning");
+    assert_eq!(warning["amount"], 65 << 20);
+    log.set_len(size.max(1 << 20)).expect("cut");
+    house.core.look_around(&tell).await;
+    assert_eq!(of_it()[1..], ["wal_large is over"]);
 }
 
 /// A replicator that runs until it is told to stop.
