@@ -2,6 +2,7 @@
 //! sees them, in a mount namespace that goes with the process that keeps it.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -29,9 +30,15 @@ impl Disk {
         Self::kept(TMPFS, size)
     }
 
-    /// A file system of its own on a file, which the kernel gives up when it fails.
+    /// A file system of its own on a file, which the kernel gives up when it fails; `None` where it
+    /// cannot be made to.
     pub fn that_fails(size: &str) -> Option<Self> {
-        Self::kept(EXT4, size)
+        let disk = Self::kept(EXT4, size)?;
+        if fs::File::options().write(true).open(disk.trigger()).is_ok() {
+            return Some(disk);
+        }
+        println!("NOT CHECKED: a disk that fails needs /sys/fs/ext4, to be written");
+        None
     }
 
     fn kept(script: &str, size: &str) -> Option<Self> {
@@ -92,13 +99,16 @@ impl Disk {
 
     /// The kernel finds a fault and lets nothing be written any more.
     pub fn fail(&self) {
-        let mounts = std::fs::read_to_string(format!("/proc/{}/mounts", self.keeper.id()));
+        fs::write(self.trigger(), "1").expect("a fault");
+    }
+
+    fn trigger(&self) -> String {
+        let mounts = fs::read_to_string(format!("/proc/{}/mounts", self.keeper.id()));
         let mounts = mounts.expect("mounts");
         let here = format!(" {} ", self.folder.path().display());
         let line = mounts.lines().find(|line| line.contains(&here)).expect("mounted");
         let device = line.split(' ').next().expect("a device").trim_start_matches("/dev/");
-        let trigger = format!("/sys/fs/ext4/{device}/trigger_fs_error");
-        std::fs::write(trigger, "1").expect("a fault");
+        format!("/sys/fs/ext4/{device}/trigger_fs_error")
     }
 }
 

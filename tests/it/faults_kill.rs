@@ -1,6 +1,11 @@
 //! Faults: the process is killed, or told to stop, while people do things.
 
-use std::{path::Path, process::Command, thread, time::Duration};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
 use gatelodge::db::FILE_NAME;
 use rusqlite::Connection;
@@ -8,13 +13,23 @@ use rusqlite::Connection;
 use super::{
     deeds::{Dice, Ledger, NO_THROTTLE, admin, first_account, rounds, under_load},
     house::Server,
-    program::folder,
+    program::{folder, program},
     storage::sound,
 };
 
 fn is_sound(folder: &Path) {
     let database = Connection::open(folder.join(FILE_NAME)).expect("the database");
     assert_eq!(sound(&database), "ok");
+}
+
+/// While it takes over what the last one left.
+fn killed_at_its_start(folder: &Path, moment: Duration) {
+    let mut command = program(folder);
+    command.env("GATELODGE_SERVER__LISTEN", "127.0.0.1:0");
+    let mut started = command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("it");
+    thread::sleep(moment);
+    started.kill().expect("kill");
+    started.wait().expect("an end");
 }
 
 /// `FAULTS_KILLS` says how often, twenty times without it.
@@ -34,6 +49,9 @@ fn what_was_acknowledged_before_a_kill_is_there_and_what_was_ended_stays_ended()
             assert!(killed.expect("kill").success());
         });
         server.kill();
+        if round.is_multiple_of(4) {
+            killed_at_its_start(home.path(), Duration::from_millis(dice.below(60)));
+        }
         server = Server::start(home.path(), &NO_THROTTLE);
         let checked = ledger.check_new(&server, &mut dice);
         assert!(checked.wrong.is_empty(), "kill {round}: {:#?}", checked.wrong);

@@ -86,4 +86,5 @@ mod sso_real;
 mod sso_roles;
 mod storage;
 mod tls;
+mod upgrades;
 mod web_files;
