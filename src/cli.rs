@@ -3,6 +3,7 @@
 
 mod backup;
 mod config;
+mod descriptors;
 mod doctor;
 mod find;
 mod house;

@@ -30,6 +30,10 @@ const WRITER_CACHE_KIB: u32 = 512;
 /// How long a statement waits for another process (the command line, a backup) to finish.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long somebody waits for those before: behind a lock of another process each of them waits
+/// for [`BUSY_TIMEOUT`], one after the other.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The database: a pool of readers and one writer, so that writers queue here and never fail
 /// with SQLITE_BUSY against each other.
 #[derive(Clone)]
@@ -77,7 +81,7 @@ pub enum OpenError {
     InUse(PathBuf),
     /// A server of an older version serves it: its schema must not change under it.
     Behind(PathBuf),
-    /// SQLite falls back to this way of writing: readers and the writer cannot share a log there.
+    /// Readers and the writer cannot share a log there: what SQLite says or offers instead.
     NoLog(String),
     Sqlite(rusqlite::Error),
     Pool(r2d2::Error),
@@ -109,10 +113,10 @@ impl fmt::Display for OpenError {
                 "a gatelodge of an older version serves {}: restart it with this version first",
                 path.display()
             ),
-            Self::NoLog(mode) => write!(
+            Self::NoLog(why) => write!(
                 f,
-                "the file system of data_dir cannot share the log of a database (SQLite offers \
-                 {mode:?} instead of WAL): put data_dir on a disk of this machine"
+                "the file system of data_dir cannot share the log of a database ({why}): put \
+                 data_dir on a disk of this machine"
             ),
             Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
                 write!(f, "{FILE_NAME} is not a SQLite database: move it away or restore a backup")
@@ -135,7 +139,12 @@ impl std::error::Error for OpenError {}
 
 impl From<rusqlite::Error> for OpenError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
+        use rusqlite::ffi::{SQLITE_IOERR_SHMLOCK, SQLITE_IOERR_SHMMAP};
+        // Network file systems and those of some other programs map no memory that is shared.
+        match error.sqlite_error().map(|it| it.extended_code) {
+            Some(SQLITE_IOERR_SHMMAP | SQLITE_IOERR_SHMLOCK) => Self::NoLog(error.to_string()),
+            _ => Self::Sqlite(error),
+        }
     }
 }
 
@@ -205,7 +214,7 @@ impl Db {
         prepare_folder(folder)?;
         let path = folder.join(FILE_NAME);
         drop(open_file(&path)?);
-        let version = migrate::check(&Connection::open(&path)?)?;
+        let version = migrate::check(&look(&path)?)?;
         // A new file is filled by whoever comes first; an old one only while nobody serves it.
         let _claim = match version {
             0 | migrate::LATEST => None,
@@ -226,15 +235,12 @@ impl Db {
         let path = folder.join(FILE_NAME);
         // Closed again at once: closing it later would take SQLite's locks away with it.
         drop(open_file(&path)?);
+        migrate::check(&look(&path)?)?;
         let mut first = Connection::open(&path)?;
         first.busy_timeout(BUSY_TIMEOUT)?;
-        migrate::check(&first)?;
         narrow(&path).map_err(|error| OpenError::Folder(path.clone(), error))?;
         configure(&mut first, checkpoints)?;
-        let mode: String = first.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-        if mode != "wal" {
-            return Err(OpenError::NoLog(mode));
-        }
+        write_ahead(&first)?;
         // A step that a power cut takes back is done again; closing syncs what all of them wrote.
         first.pragma_update(None, "synchronous", "NORMAL")?;
         migrate::migrate(&mut first, migrate::LATEST)?;
@@ -350,6 +356,23 @@ impl Db {
     }
 }
 
+/// For somebody who only looks: whatever another version or a replicator has in the log stays there.
+fn look(path: &Path) -> Result<Connection, OpenError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
+}
+
+/// Where there can be no log that is shared, SQLite goes on without, and we do not.
+fn write_ahead(connection: &Connection) -> Result<(), OpenError> {
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    match mode.as_str() {
+        "wal" => Ok(()),
+        other => Err(OpenError::NoLog(format!("SQLite offers {other:?} instead of WAL"))),
+    }
+}
+
 /// Waits for a place first and only then takes a blocking thread, so that a crowd of waiters
 /// costs no threads.
 async fn on_thread<T, E>(
@@ -360,11 +383,18 @@ where
     T: Send + 'static,
     E: From<DbError> + Send + 'static,
 {
-    let _place = gate.acquire().await.map_err(|closed| DbError::Driver(Box::new(closed)))?;
+    let place = tokio::time::timeout(PATIENCE, gate.acquire());
+    let place = place.await.map_err(|_| DbError::Storage(busy()))?;
+    let _place = place.map_err(|closed| DbError::Driver(Box::new(closed)))?;
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(failed) => Err(DbError::Driver(Box::new(failed)).into()),
     }
+}
+
+fn busy() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+    rusqlite::Error::SqliteFailure(code, Some("many wait to write".to_owned()))
 }
 
 fn pool(

@@ -18,6 +18,7 @@ pub mod invitations;
 pub mod journal;
 mod known;
 pub mod letters;
+mod lookout;
 pub mod page;
 pub mod passwords;
 pub mod people;
@@ -64,6 +65,7 @@ use events::EventHub;
 use journal::{Journal, Tickets};
 use known::Known;
 use letters::Language;
+use lookout::Lookout;
 use passwords::{HashPolicy, Hasher};
 use podcasts::upgrades::Probes;
 use secret::{MasterSecret, Secret, TokenDigest, random_bytes, random_text};
@@ -143,6 +145,7 @@ pub struct House {
     tickets: Tickets,
     updates: Updates,
     copies: Copies,
+    lookout: Lookout,
     probes: Probes,
     flows: Flows,
     providers: Providers,
@@ -249,6 +252,7 @@ impl Core {
             tickets: Tickets::default(),
             updates: Updates::default(),
             copies: Copies::default(),
+            lookout: Lookout::default(),
             probes: Probes::default(),
             flows: Flows::new(),
             providers: Providers::new(&settings.sso),
@@ -295,7 +299,9 @@ impl Core {
         work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let now = self.clock.now();
-        let done = self.db.write(move |transaction| work(transaction, now)).await?;
+        let done = self.db.write(move |transaction| work(transaction, now)).await;
+        self.lookout.note_write(&done);
+        let done = done?;
         self.events.ring();
         Ok(done)
     }

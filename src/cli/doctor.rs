@@ -105,7 +105,7 @@ pub async fn run(loaded: Result<Config, Failure>, command: &DoctorCommand) -> Re
 async fn all(config: &Config) -> Vec<Finding> {
     let now = Clock::real().now();
     let settings = house::settings(config);
-    let mut findings = place::findings(config, now);
+    let mut findings = place::findings(config);
     findings.push(machine::clock(&config.data_dir, now));
     findings.push(machine::hashing(&settings).await);
     findings.push(tls::finding(config, now));

@@ -9,11 +9,12 @@ use crate::{
     config::{self, Config},
     db::{Checkpoints, ServeLock},
     domain::{
-        Clock, Core, Settings,
+        Clock, Core, CoreError, Settings,
         backups::{
             nightly::Nightly,
             seal::{self, Seal},
         },
+        disk,
         letters::Language,
         passwords::{HashKind, HashPolicy},
         secret::Secret,
@@ -62,12 +63,24 @@ pub fn calm_the_allocator() {}
 
 /// Opens the house that the configuration describes, for a server.
 pub async fn open_to_serve(config: &Config, claim: &ServeLock) -> Result<Core, Failure> {
-    Core::open_claimed(settings(config), Clock::real(), claim).await.map_err(trouble)
+    let opened = Core::open_claimed(settings(config), Clock::real(), claim).await;
+    opened.map_err(|error| in_the_way(config, &error))
 }
 
 /// Opens it for one command, also beside a server of the same version.
 pub async fn open(config: &Config) -> Result<Core, Failure> {
-    Core::open(settings(config), Clock::real()).await.map_err(trouble)
+    let opened = Core::open(settings(config), Clock::real()).await;
+    opened.map_err(|error| in_the_way(config, &error))
+}
+
+/// SQLite says of some ways in which a full disk fails only that they fail.
+fn in_the_way(config: &Config, error: &CoreError) -> Failure {
+    match disk::space(&config.data_dir) {
+        Ok((free, _)) if free < disk::LEAST => {
+            trouble(format!("{error}; the disk is full: {} KiB are free", free / 1024))
+        }
+        _ => trouble(error),
+    }
 }
 
 pub fn settings(config: &Config) -> Settings {

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Failure, house, https, systemd, trouble, version};
+use super::{Failure, descriptors, house, https, systemd, trouble, version};
 use crate::{
     config::Config,
     db::Db,
@@ -45,6 +45,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let core = house::open_to_serve(&config, &claim).await?;
     core.check_roles().await?;
     core.sweep_copies();
+    core.try_the_disk().await;
     let (stop, stopped) = watch::channel(false);
     let endpoint = http::routes(core.clone(), house::http_settings(&config), stopped);
     let mut mail = tokio::spawn(core.clone().deliver(stop.subscribe(), log::note));
@@ -59,7 +60,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         say("stopping: requests in flight finish");
         let _ = stop.send(true);
     };
-    let limits = Limits::connections(config.server.max_connections);
+    let limits = Limits::connections(descriptors::enough_for(config.server.max_connections));
     http::serve::serve(listeners, endpoint, limits, told).await;
     // Streams have left their connections behind; they say that they close.
     let _ = timeout(STREAMS_END, stop.closed()).await;

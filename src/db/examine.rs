@@ -56,6 +56,26 @@ pub fn examine_file(path: &Path) -> Examined {
     }
 }
 
+/// Whether databases in `folder` can share a log: tried with one that is gone again.
+///
+/// # Errors
+/// [`OpenError::NoLog`] where they cannot, or what else is in the way.
+pub fn shares_log(folder: &Path) -> Result<(), OpenError> {
+    let path = folder.join(format!("gatelodge-probe-{}.db", std::process::id()));
+    let tried = try_log(&path);
+    for end in ["", "-wal", "-shm", "-journal"] {
+        let _ = fs::remove_file(beside(&path, end));
+    }
+    tried
+}
+
+fn try_log(path: &Path) -> Result<(), OpenError> {
+    let connection = Connection::open(path)?;
+    super::write_ahead(&connection)?;
+    connection.execute_batch("CREATE TABLE probe (x)")?;
+    Ok(())
+}
+
 /// Where SQLite keeps the log of a database.
 pub fn wal_of(path: &Path) -> PathBuf {
     beside(path, "-wal")

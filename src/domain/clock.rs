@@ -131,6 +131,15 @@ impl Clock {
         }
     }
 
+    /// As [`Clock::ticks`], and goes on while the machine sleeps, where the system counts that.
+    pub fn steady(&self) -> Duration {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Real(_) => since_boot().unwrap_or_else(|| self.ticks()),
+            _ => self.ticks(),
+        }
+    }
+
     /// Time that never jumps, since some moment in the past: windows and buckets use it, so that
     /// a corrected wall clock neither locks people out nor lets guessers in.
     pub fn ticks(&self) -> Duration {
@@ -141,4 +150,15 @@ impl Clock {
             }
         }
     }
+}
+
+/// `CLOCK_BOOTTIME`.
+#[cfg(target_os = "linux")]
+fn since_boot() -> Option<Duration> {
+    // SAFETY: timespec is plain data, for which zeros are a value.
+    let mut time: libc::timespec = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a timespec of ours.
+    let told = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    let seconds = u64::try_from(time.tv_sec).ok().filter(|_| told == 0)?;
+    Some(Duration::new(seconds, u32::try_from(time.tv_nsec).ok()?))
 }

@@ -1,5 +1,7 @@
 //! The folder that holds the data, and the disk under it: who else can look in, what is left.
 
+pub mod ground;
+
 use std::{
     ffi::CString,
     fs, io,
@@ -12,6 +14,8 @@ const MIB: u64 = 1024 * 1024;
 pub const LEAST: u64 = 32 * MIB;
 /// In bytes. Less than this is little for a copy of the database and some years.
 pub const LITTLE: u64 = 512 * MIB;
+/// Files that can still be made, where a file system counts them. The database needs three.
+pub const FEW_FILES: u64 = 100;
 
 /// What others on this machine can do with the data; modes are those of the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]

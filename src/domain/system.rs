@@ -11,7 +11,7 @@ use super::{
     error::{Error, Result},
     events::{self, EventKind},
     permissions::SYSTEM_HEALTH,
-    warnings::{self, Warning},
+    warnings::Warning,
 };
 use crate::db::examine::wal_of;
 
@@ -48,9 +48,8 @@ impl Core {
     pub async fn system_state(&self, caller: &Caller) -> Result<SystemState> {
         caller.must(SYSTEM_HEALTH)?;
         let now = self.clock.now();
-        let (settings, folder) = (self.settings.clone(), self.folder());
-        let trouble = self.copies.trouble();
-        let (accounts, live_sessions, letters_waiting, last_backup_at, warnings) = self
+        let warnings = self.looked_after().await?;
+        let (accounts, live_sessions, letters_waiting, last_backup_at) = self
             .db
             .read(move |connection| {
                 let count = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
@@ -64,7 +63,6 @@ impl Core {
                     )?,
                     count("SELECT count(*) FROM outbox WHERE status IN ('waiting', 'held')", &[])?,
                     events::last(connection, EventKind::BackupMade)?,
-                    warnings::now(connection, &settings, &folder, trouble)?,
                 ))
             })
             .await?;

@@ -19,17 +19,27 @@ const KEPT_INVITATIONS: Duration = Duration::from_secs(90 * 24 * 3600);
 impl Core {
     /// Runs until the process ends. A failure is told and the round goes on: a full disk may be
     /// empty again in an hour.
-    pub async fn upkeep(self, tell: impl Fn(&str) + Send + 'static) {
+    pub async fn upkeep(self, tell: impl Fn(&str) + Send + Sync + 'static) {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut round: u32 = 0;
+        let (mut round, mut told): (u32, Option<String>) = (0, None);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.round(round).await {
-                // Once a minute is enough to be noticed.
-                if round.is_multiple_of(TOUCHES_EVERY) {
-                    tell(&format!("upkeep: {error}"));
+            if self.stirred() || round.is_multiple_of(TOUCHES_EVERY) {
+                self.look_around(&tell).await;
+            }
+            match self.round(round).await {
+                // Once is enough to be noticed.
+                Err(error) => {
+                    let text = format!("upkeep: {error}");
+                    if told.as_ref() != Some(&text) {
+                        tell(&text);
+                        told = Some(text);
+                    }
                 }
+                // Only these rounds have something to fail at.
+                Ok(()) if round.is_multiple_of(TOUCHES_EVERY) => told = None,
+                Ok(()) => {}
             }
             round = round.wrapping_add(1);
         }

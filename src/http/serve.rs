@@ -36,14 +36,17 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
 use super::tls::Current;
+use crate::log;
 
 /// How long requests in flight may take once the server was told to stop.
 const GRACE: Duration = Duration::from_secs(10);
+/// At most so often the log says that connections cannot be accepted.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 const HEADER_BYTES: usize = 32 * 1024;
 const STREAMS: u32 = 32;
 /// How much of a refused body is read, and for how long.
@@ -139,6 +142,7 @@ async fn accept<E: Endpoint + 'static>(
     places: Arc<Semaphore>,
     graceful: Arc<GracefulShutdown>,
 ) {
+    let mut told: Option<Instant> = None;
     loop {
         // Beyond the bound newcomers wait in the system's backlog.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -150,7 +154,14 @@ async fn accept<E: Endpoint + 'static>(
             }
             // Out of descriptors, or a client that left: the others are served on.
             Err(error) if is_passing(&error) => {}
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => {
+                // Each newcomer would be told of otherwise, for as long as it lasts.
+                if told.is_none_or(|at| at.elapsed() > TOLD_EVERY) {
+                    log::trouble("connections", &format!("newcomers have to wait: {error}"));
+                    told = Some(Instant::now());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
 }

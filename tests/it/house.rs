@@ -406,8 +406,14 @@ pub fn gatelodge() -> Command {
 impl Server {
     /// Serves from `folder` with cheap hashes and the given environment besides.
     pub fn start(folder: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut child = gatelodge()
-            .current_dir(folder)
+        let mut command = gatelodge();
+        command.current_dir(folder);
+        Self::run(command, environment)
+    }
+
+    /// The same by a command that becomes the program.
+    pub fn run(mut command: Command, environment: &[(&str, &str)]) -> Self {
+        let mut child = command
             .env("GATELODGE_SERVER__LISTEN", "127.0.0.1:0")
             .envs(cheap())
             .envs(environment.iter().copied())

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use gatelodge::db::{Checkpoints, Db, DbError, FILE_NAME, OpenError, migrate};
+use gatelodge::db::{Checkpoints, Db, DbError, FILE_NAME, migrate};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -162,7 +162,7 @@ fn a_command_does_not_migrate_what_an_older_server_serves() {
     assert_eq!(version(&database), migrate::LATEST);
 }
 
-fn version(database: &Connection) -> u32 {
+pub fn version(database: &Connection) -> u32 {
     database.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a version")
 }
 
@@ -315,7 +315,7 @@ fn a_full_disk_refuses_what_writes_and_loses_nothing() {
     assert_eq!(sound(&database), "ok");
 }
 
-fn sound(database: &Connection) -> String {
+pub fn sound(database: &Connection) -> String {
     let broken: i64 = database
         .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
         .expect("a count");
@@ -324,7 +324,7 @@ fn sound(database: &Connection) -> String {
 }
 
 /// Accounts as the first migration knows them.
-fn seed_accounts(database: &Connection, count: u32) {
+pub fn seed_accounts(database: &Connection, count: u32) {
     database
         .execute_batch(&format!(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
@@ -337,82 +337,6 @@ fn seed_accounts(database: &Connection, count: u32) {
                  hex(randomblob(8)), 0, 0 FROM n"
         ))
         .expect("rows");
-}
-
-#[tokio::test]
-async fn every_older_schema_is_brought_to_this_one_with_its_rows() {
-    for old in 1..migrate::LATEST {
-        let home = folder();
-        let mut database = Connection::open(home.path().join(FILE_NAME)).expect("a database");
-        migrate::migrate(&mut database, old).expect("an older schema");
-        assert_eq!(version(&database), old);
-        seed_accounts(&database, 25);
-        database.execute("INSERT INTO meta VALUES ('generation', 'kept')", []).expect("a row");
-        if old >= 2 {
-            database
-                .execute_batch(
-                    "INSERT INTO sessions (id, account_id, dialect, method, address, user_agent,
-                         created_at, last_seen_at, expires_at)
-                     SELECT 'of ' || id, id, 'native', 'password', '', '', 0, 0, 1 FROM accounts",
-                )
-                .expect("rows");
-        }
-        if old >= 3 {
-            database
-                .execute_batch(
-                    "INSERT INTO one_time_tokens (digest, purpose, account_id, address,
-                         created_at, expires_at)
-                     SELECT randomblob(32), 'reset', id, email, 0, 1 FROM accounts",
-                )
-                .expect("rows");
-        }
-        drop(database);
-        drop(Db::open(home.path(), Checkpoints::Own).expect("the present schema"));
-
-        let database = Connection::open(home.path().join(FILE_NAME)).expect("ours");
-        let count = |what: &str| -> i64 {
-            database
-                .query_row(&format!("SELECT count(*) FROM {what}"), [], |r| r.get(0))
-                .expect(what)
-        };
-        assert_eq!(version(&database), migrate::LATEST);
-        assert_eq!(count("accounts"), 25);
-        assert_eq!(count("sessions"), if old >= 2 { 25 } else { 0 });
-        assert_eq!(count("one_time_tokens"), if old >= 3 { 25 } else { 0 });
-        assert_eq!(count("meta WHERE key = 'generation' AND value = 'kept'"), 1);
-        assert_eq!(sound(&database), "ok");
-        assert_eq!(schema(&database), schema_of_today());
-    }
-}
-
-fn schema(database: &Connection) -> Vec<String> {
-    let mut statement = database
-        .prepare(
-            "SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY 1",
-        )
-        .expect("a statement");
-    let rows = statement.query_map([], |row| row.get(0)).expect("rows");
-    rows.collect::<Result<_, _>>().expect("text")
-}
-
-fn schema_of_today() -> Vec<String> {
-    let mut fresh = Connection::open_in_memory().expect("a database");
-    migrate::migrate(&mut fresh, migrate::LATEST).expect("the present schema");
-    schema(&fresh)
-}
-
-#[test]
-fn migrating_again_changes_nothing_and_a_newer_schema_is_refused() {
-    let mut database = Connection::open_in_memory().expect("a database");
-    migrate::migrate(&mut database, migrate::LATEST).expect("the present schema");
-    seed_accounts(&database, 3);
-    migrate::migrate(&mut database, migrate::LATEST).expect("nothing to do");
-    assert_eq!((version(&database), sound(&database).as_str()), (migrate::LATEST, "ok"));
-    let newer = migrate::LATEST + 1;
-    database.pragma_update(None, "user_version", newer).expect("a version");
-    let refused = migrate::migrate(&mut database, migrate::LATEST);
-    let Err(OpenError::Newer { found, known }) = refused else { panic!("{refused:?}") };
-    assert_eq!((found, known), (newer, migrate::LATEST));
 }
 
 /// What a server has read from files since its start, in bytes.

@@ -137,12 +137,15 @@ struct System {
 /// Something that somebody should look after.
 #[derive(Object)]
 struct Warning {
-    /// `data_exposed` · `disk_low` · `backup_failed` · `no_mail_server` · `letters_failed` · `no_public_url` ·
+    /// `storage_failing` · `disk_full` · `files_low` · `read_only` · `wrong_owner` ·
+    /// `data_exposed` · `clock_behind` · `clock_jumped` · `file_system` · `disk_slow` · `wal_large` ·
+    /// `disk_low` · `backup_failed` · `no_mail_server` · `letters_failed` · `no_public_url` ·
     /// `weak_hashing`
     kind: String,
     /// The same for people.
     message: String,
-    /// How many letters failed, how many bytes are free.
+    /// How many letters failed or files are left, how many bytes are free or in the log, how many
+    /// milliseconds a write took, by how many seconds the clock jumped.
     #[oai(skip_serializing_if_is_none)]
     amount: Option<u64>,
 }

@@ -11,7 +11,8 @@ import { MailTest } from "./mail-test.js";
 
 /** @typedef {import("../../types").Schemas} Schemas */
 
-const GRAVE = ["data_exposed", "disk_low", "backup_failed", "weak_hashing"];
+const GRAVE = ["backup_failed", "clock_behind", "data_exposed", "disk_full", "disk_low", "files_low", "read_only", "storage_failing", "weak_hashing", "wrong_owner"];
+const IN_BYTES = ["disk_full", "disk_low", "wal_large"];
 
 /** In days, hours or minutes: the two largest that are not zero.
  * @param {number} seconds */
@@ -26,7 +27,7 @@ function span(seconds) {
 
 /** @param {Schemas["Warning"]} warning */
 function words({ kind, message, amount }) {
-  const shown = amount === undefined ? "" : kind === "disk_low" ? bytes(amount) : number(amount);
+  const shown = amount === undefined ? "" : IN_BYTES.includes(kind) ? bytes(amount) : number(amount);
   return maybe(`warning.${kind}`, message, { amount: shown });
 }
 
