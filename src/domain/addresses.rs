@@ -6,11 +6,14 @@ use super::{
     Core, Settings, Timestamp,
     accounts::{self, Account, Status},
     caller::Origin,
-    error::{Error, Noun, Result},
+    error::{Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
     letters::{self, Purpose},
     secret::{Secret, same},
 };
+
+/// What a link that proves an address may be for.
+const PROOFS: [Purpose; 3] = [Purpose::VerifyEmail, Purpose::Activate, Purpose::ChangeEmail];
 
 fn confirm_address(
     transaction: &Transaction<'_>,
@@ -81,12 +84,27 @@ pub(super) fn tell_address_changed(
 impl Core {
     /// Follows the link of a letter: verifies an address, activates a pending account, or puts a
     /// changed address in force. Does not sign in.
-    pub async fn email_verify(&self, token: &Secret, origin: &Origin) -> Result<()> {
+    ///
+    /// The link shows whose the address is, and not who made the account: somebody else may have
+    /// registered the address, and would come in by their own password ever after. Whoever gives
+    /// the account's password as well shows that they made it.
+    ///
+    /// # Errors
+    /// [`Error::Expired`] for a token that is not right or no longer so, [`Error::Invalid`] for a
+    /// wrong password, which leaves the token good; [`Error::Throttled`], [`Error::Busy`].
+    pub async fn email_verify(
+        &self,
+        token: &Secret,
+        password: Option<Secret>,
+        origin: &Origin,
+    ) -> Result<()> {
+        if let Some(password) = password {
+            self.must_have_made(token, password, origin).await?;
+        }
         let (token, origin, settings) = (token.clone(), origin.clone(), self.settings.clone());
         let id = self
             .deed(move |transaction, now| {
-                let purposes = [Purpose::VerifyEmail, Purpose::Activate, Purpose::ChangeEmail];
-                let used = letters::consume_token(transaction, &purposes, token.reveal(), now)?;
+                let used = letters::consume_token(transaction, &PROOFS, token.reveal(), now)?;
                 let account = accounts::must_exist(transaction, used.account)?;
                 let event = Event::from_origin(EventKind::EmailVerified, &origin, now);
                 let event = event.by(account.id);
@@ -101,5 +119,23 @@ impl Core {
             .await?;
         self.known.forget(id);
         Ok(())
+    }
+
+    async fn must_have_made(&self, token: &Secret, given: Secret, origin: &Origin) -> Result<()> {
+        let (token, now) = (token.clone(), self.clock.now());
+        let account = self
+            .db
+            .read(move |connection| {
+                let id = letters::token_lives(connection, &PROOFS, token.reveal(), now)?;
+                accounts::must_exist(connection, id)
+            })
+            .await?;
+        let event = Event::from_origin(EventKind::LoginFailure, origin, now).of(account.id);
+        let event = event.about("wrong password at a letter's link");
+        if self.matches(origin, given, account.password_hash, event).await? {
+            Ok(())
+        } else {
+            Err(Error::Invalid(Field::Password, Reason::Wrong))
+        }
     }
 }

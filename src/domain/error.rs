@@ -81,6 +81,8 @@ pub enum Denied {
     OwnPassword,
     /// One's own PIN is set with the current password.
     OwnPin,
+    /// One's own address is changed with the current password, and confirmed.
+    OwnEmail,
     /// Registration is closed.
     RegistrationClosed,
     /// The first account needs the set-up token from here.
@@ -236,6 +238,12 @@ impl fmt::Display for Denied {
             }
             Self::OwnPin => {
                 write!(f, "set your own PIN with the current password, at /api/v1/user/pin")
+            }
+            Self::OwnEmail => {
+                write!(
+                    f,
+                    "change your own address with the current password, at /api/v1/user/email"
+                )
             }
             Self::RegistrationClosed => write!(f, "Registration is closed"),
             Self::SetupToken => write!(

@@ -156,8 +156,8 @@ impl Core {
     /// Changes somebody's account. A new password, another role or status ends what they carry.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for one's own password and for whatever exceeds the caller's rights,
-    /// [`Error::Conflict`] for oneself and the last admin, [`Error::Taken`], [`Error::Invalid`].
+    /// [`Error::Forbidden`] for one's own password and address and for whatever exceeds the
+    /// caller's rights, [`Error::Conflict`] for oneself and the last admin, [`Error::Taken`], [`Error::Invalid`].
     pub async fn user_update(
         &self,
         caller: &Caller,
@@ -318,7 +318,7 @@ fn changed(was: &Account, change: &UserChange) -> Result<Account> {
 }
 
 /// Whoever finds an admin's session open must not make it theirs for good: what opens one's own
-/// account is changed with the current password.
+/// account is changed with the current password. An address opens it by a reset letter.
 fn must_be_another(caller: &Caller, id: AccountId) -> Result<()> {
     if caller.account_id() == Some(id) {
         return Err(Error::Forbidden(Denied::OwnPassword));
@@ -328,6 +328,9 @@ fn must_be_another(caller: &Caller, id: AccountId) -> Result<()> {
 
 fn forbid_oneself(caller: &Caller, was: &Account, account: &Account) -> Result<()> {
     let oneself = caller.account_id() == Some(was.id);
+    if oneself && account.email != was.email {
+        return Err(Error::Forbidden(Denied::OwnEmail));
+    }
     if oneself && (account.role != was.role || account.status != was.status) {
         return Err(Error::Conflict(Clash::Oneself));
     }

@@ -139,6 +139,18 @@ fn put_pin_guard(transaction: &Transaction<'_>, id: AccountId, guard: PinGuard) 
     Ok(())
 }
 
+/// Takes the place of [`put_pin_guard`] for whoever has no PIN to guess. What is written must wait
+/// for the disk, and the wait would tell who has one.
+fn count_pin_of_nobody(transaction: &Transaction<'_>) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO meta (key, value) VALUES ('wrong_pins_of_nobody', 1)
+             ON CONFLICT (key) DO UPDATE SET value = value + 1",
+        )?
+        .execute([])?;
+    Ok(())
+}
+
 /// A password sign-in or a new PIN ends a lock.
 pub(super) fn forget_wrong_pins(transaction: &Transaction<'_>, id: AccountId) -> Result<()> {
     transaction.prepare_cached("DELETE FROM pin_guards WHERE account_id = ?1")?.execute([id])?;
@@ -299,6 +311,11 @@ impl Core {
                 self.count_wrong_pin(id, guard, origin).await?;
                 Ok(Err(Some(id)))
             }
+            // From outside nobody's PIN counts, and nothing is written for anybody.
+            None if within => {
+                self.deed(|transaction, _| count_pin_of_nobody(transaction)).await?;
+                Ok(Err(None))
+            }
             None => Ok(Err(None)),
         }
     }
@@ -435,26 +452,39 @@ impl Core {
         let Some(current) = current else {
             return Err(Error::Invalid(Field::CurrentPassword, Reason::Missing));
         };
-        let subject = caller.origin().subject();
+        let event = Event::new(EventKind::LoginFailure, caller, self.clock.now());
+        let event = event.about("wrong current password");
+        if self.matches(caller.origin(), current, Some(stored), event).await? {
+            Ok(())
+        } else {
+            Err(Error::Invalid(Field::CurrentPassword, Reason::Wrong))
+        }
+    }
+
+    /// Whether a password is the stored one, asked by somebody who is in already or holds a link.
+    /// A wrong one counts as a failed sign-in, and is told as `failure`.
+    ///
+    /// # Errors
+    /// [`Error::Throttled`], [`Error::Busy`].
+    pub(super) async fn matches(
+        &self,
+        origin: &Origin,
+        given: Secret,
+        stored: Option<String>,
+        failure: Event,
+    ) -> Result<bool> {
+        let subject = origin.subject();
         self.throttle.check(subject)?;
         let place = self.hasher.place()?;
         let reservation = self.throttle.reserve(subject).await?;
-        match self.hasher.verify(&place, current, Some(stored)).await {
-            Ok(true) => {
-                reservation.succeeded();
-                Ok(())
-            }
-            Ok(false) => {
-                reservation.failed();
-                let event = Event::new(EventKind::LoginFailure, caller, self.clock.now());
-                self.events.note_failure(event.about("wrong current password"));
-                Err(Error::Invalid(Field::CurrentPassword, Reason::Wrong))
-            }
-            Err(trouble) => {
-                reservation.succeeded();
-                Err(trouble)
-            }
+        let matched = self.hasher.verify(&place, given, stored).await;
+        if let Ok(false) = matched {
+            reservation.failed();
+            self.events.note_failure(failure);
+        } else {
+            reservation.succeeded();
         }
+        matched
     }
 
     /// People type passwords into the name field: a name that is nobody's is told only if it

@@ -54,6 +54,72 @@ async fn who_registered_the_address_of_another_loses_everything_to_its_owner() {
     moved.send().await.problem(400, "bad_request");
 }
 
+/// A house in which a squatter has registered the victim's address; the token of the letter.
+async fn squatted(mode: RegistrationMode, purpose: &str) -> (House, String) {
+    let house = House::lived_in_with(|plan| plan.settings.registration = mode).await;
+    assert_eq!(register(&house, "victim", json!({})).await.status, 201);
+    let token = mailed(&house, purpose).await;
+    (house, token)
+}
+
+async fn follow(house: &House, body: Value) -> Answer {
+    house.post("/api/v1/auth/verify-email").json(&body).send().await
+}
+
+#[tokio::test]
+async fn who_cannot_tell_the_password_of_a_registered_address_confirms_nothing_on_the_page() {
+    for (mode, purpose) in
+        [(RegistrationMode::Open, "verify-email"), (RegistrationMode::Invite, "activate")]
+    {
+        let (house, token) = squatted(mode, purpose).await;
+        let about = post(&house, "", "/api/v1/auth/link", json!({"token": token})).await.json();
+        assert_eq!((&about["purpose"], &about["has_password"]), (&json!(purpose), &json!(true)));
+        let guess = follow(&house, json!({"token": token, "password": NEW_PASSWORD})).await;
+        guess.problem(422, "unprocessable");
+        assert_eq!(guess.json()["field"], "password");
+        let id = house.get("/api/v1/users?q=victim").bearer(&house.token("ann").await);
+        let account = &id.send().await.json()["data"][0];
+        let unproven = (json!(false), json!(mode == RegistrationMode::Invite));
+        assert_eq!(
+            (&account["email_verified"], &json!(account["status"] == "pending")),
+            (&unproven.0, &unproven.1)
+        );
+        // Whoever made it still gets it confirmed by the same letter.
+        assert_eq!(follow(&house, json!({"token": token, "password": PASSWORD})).await.status, 200);
+        assert_eq!(login(&house, "victim", PASSWORD).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn passwords_tried_at_a_letters_link_are_counted_like_sign_ins() {
+    let (house, token) = squatted(RegistrationMode::Open, "verify-email").await;
+    for _ in 0..5 {
+        let guess = follow(&house, json!({"token": token, "password": NEW_PASSWORD})).await;
+        guess.problem(422, "unprocessable");
+    }
+    let right = follow(&house, json!({"token": token, "password": PASSWORD})).await;
+    right.problem(429, "too_many_requests");
+}
+
+#[tokio::test]
+async fn an_admins_open_session_does_not_move_their_address_to_another_mailbox() {
+    let house = House::lived_in().await;
+    let ann = house.login("ann").await;
+    let (id, token) = (text(&ann["user"]["id"]), text(&ann["token"]));
+    let user = format!("/api/v1/users/{id}");
+    for email in [json!("thief@example.net"), Value::Null] {
+        let body = json!({"email": email, "display_name": "Ann"});
+        for ask in [house.patch(&user), house.put(&user)] {
+            ask.bearer(&token).json(&body).send().await.problem(403, "forbidden");
+        }
+    }
+    // A client that sends back what it read changes nothing and is not refused.
+    let same = json!({"email": "ann@example.org", "display_name": "Ann"});
+    assert_eq!(house.put(&user).bearer(&token).json(&same).send().await.status, 200);
+    let after = house.get("/api/v1/user").bearer(&token).send().await.json();
+    assert_eq!(after["email"], "ann@example.org");
+}
+
 #[tokio::test]
 async fn a_reset_keeps_the_keys_and_the_pin_of_an_owner_who_had_proved_the_address() {
     let house = House::lived_in().await;

@@ -171,6 +171,13 @@ impl House {
         Self { core, clock, endpoint, stop, folder }
     }
 
+    /// A copy of the database of another house at rest, built to a plan; its clock starts anew.
+    pub async fn copied(other: &Self, change: impl FnOnce(&mut Plan)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::copy(other.database(), folder.path().join("gatelodge.db")).expect("a copy");
+        Self::open(folder, change).await
+    }
+
     /// The same folder opened anew, as after a restart; the clock goes on where it stood.
     pub async fn restarted(self, change: impl FnOnce(&mut Plan)) -> Self {
         let now = self.clock.now();

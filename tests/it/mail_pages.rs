@@ -189,7 +189,7 @@ async fn a_link_tells_whose_account_it_is_about() {
     let told = info(&house, &token).await.json();
     let wanted = json!({
         "purpose": "activate", "username": "cleo", "email": "cleo@example.org", "role": null,
-        "expires_at": "2026-01-02T00:00:00Z",
+        "has_password": true, "expires_at": "2026-01-02T00:00:00Z",
     });
     assert_eq!(told, wanted);
 

@@ -179,6 +179,34 @@ async fn strangers_outside_cannot_lock_a_pin() {
     assert_eq!(sign_in(&house, PIN).await.status, 200);
 }
 
+/// Whoever waits for the disk answers later, and would tell by it who has a PIN.
+#[tokio::test]
+async fn a_wrong_pin_waits_for_the_disk_whoever_is_named() {
+    let house = unthrottled().await;
+    house.add("dino", "reader").await;
+    let admin = house.token("ann").await;
+    let dino = house.get("/api/v1/users?q=dino").bearer(&admin).send().await.json();
+    let dino = format!("/api/v1/users/{}", text(&dino["data"][0]["id"]));
+    let disabled = house.patch(&dino).bearer(&admin).json(&json!({"status": "disabled"}));
+    assert_eq!(disabled.send().await.status, 200);
+    let file = rusqlite::Connection::open(house.database()).expect("the database");
+    let version = || -> i64 {
+        file.query_row("PRAGMA data_version", [], |row| row.get(0)).expect("a version")
+    };
+    let guess = async |who: &str, peer: &str| {
+        let before = version();
+        ask(&house, who, "1111").from(peer).send().await.problem(401, "unauthorized");
+        version() != before
+    };
+    // bob has a PIN and locks it after ten, ann has none, dino may not sign in, eve is nobody.
+    for who in ["bob"; 12].into_iter().chain(["ann", "dino", "eve"]) {
+        assert!(guess(who, "192.168.1.7").await, "{who} is told by what is not written");
+    }
+    for who in ["bob", "eve"] {
+        assert!(!guess(who, "203.0.113.9").await, "{who}: strangers outside make nothing written");
+    }
+}
+
 #[tokio::test]
 async fn a_pin_that_is_none_opens_nothing() {
     let house = unthrottled().await;

@@ -29,6 +29,9 @@ pub struct LinkInfo {
     pub email: Option<String>,
     /// What an invitation gives.
     pub role: Option<String>,
+    /// Whether the account has a password, by which whoever follows the link can show that they
+    /// made it.
+    pub has_password: bool,
     pub expires_at: Timestamp,
 }
 
@@ -88,24 +91,25 @@ fn token_digest(token: &str) -> Option<TokenDigest> {
     (parsed == token).then(|| TokenDigest::of(token))
 }
 
-/// Whether a token would be right, without using it up: asked before anything costly.
+/// Whose token it is, if it would be right, without using it up: asked before anything costly.
 pub(in crate::domain) fn token_lives(
     connection: &Connection,
     purposes: &[Purpose],
     token: &str,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<AccountId> {
     let expired = || Error::Expired(Noun::OneTimeToken);
     let digest = token_digest(token).ok_or_else(expired)?;
-    let purpose: Option<String> = connection
+    let row = connection
         .prepare_cached(
-            "SELECT purpose FROM one_time_tokens
+            "SELECT purpose, account_id FROM one_time_tokens
              WHERE digest = ?1 AND consumed_at IS NULL AND expires_at > ?2",
         )?
-        .query_row(params![digest, now], |row| row.get(0))
+        .query_row(params![digest, now], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
         .optional()?;
-    let found = purpose.as_deref().and_then(Purpose::parse).ok_or_else(expired)?;
-    if purposes.contains(&found) { Ok(()) } else { Err(expired()) }
+    let (purpose, account) = row.ok_or_else(expired)?;
+    let found = Purpose::parse(&purpose).ok_or_else(expired)?;
+    if purposes.contains(&found) { Ok(account) } else { Err(expired()) }
 }
 
 /// Uses a token up. One conditional UPDATE: of fifty at once exactly one gets it.
@@ -148,6 +152,7 @@ fn info(connection: &Connection, token: &str, now: Timestamp) -> Result<LinkInfo
             username: None,
             email: invitation.email,
             role: Some(invitation.role),
+            has_password: false,
             expires_at: invitation.expires_at,
         });
     }
@@ -168,7 +173,14 @@ fn info(connection: &Connection, token: &str, now: Timestamp) -> Result<LinkInfo
         return Err(expired());
     }
     let email = Some(address).filter(|address| !address.is_empty());
-    Ok(LinkInfo { purpose, username: Some(account.username), email, role: None, expires_at })
+    Ok(LinkInfo {
+        purpose,
+        username: Some(account.username),
+        email,
+        role: None,
+        has_password: account.password_hash.is_some(),
+        expires_at,
+    })
 }
 
 // Deeds

@@ -88,6 +88,10 @@ struct RegisterRequest {
 struct TokenRequest {
     #[oai(write_only)]
     token: String,
+    /// The account's own, to show that whoever follows the link made the account.
+    #[serde(default)]
+    #[oai(write_only)]
+    password: Option<String>,
 }
 
 /// An address.
@@ -276,13 +280,19 @@ impl AuthApi {
     /// Follow a mailed link
     ///
     /// Verifies an address or activates a pending account. Does not sign in.
+    ///
+    /// A page that people follow links to should ask for the account's password, and send it
+    /// along, unless the browser is signed in to that account already: otherwise somebody who
+    /// registered the address of another gets it confirmed by its owner. A wrong password is 422,
+    /// counts as a failed sign-in, and leaves the link good.
     #[oai(path = "/auth/verify-email", method = "post", operation_id = "auth_verify_email")]
     async fn verify_email(
         &self,
         visitor: Visitor,
         body: Strict<TokenRequest>,
     ) -> Result<Json<Message>, NativeError> {
-        self.core.email_verify(&Secret::new(body.0.token), &visitor.origin(DIALECT)).await?;
+        let (token, password) = (Secret::new(body.0.token), body.0.password.map(Secret::new));
+        self.core.email_verify(&token, password, &visitor.origin(DIALECT)).await?;
         Ok(Message::new("the address is verified; you can sign in"))
     }
 

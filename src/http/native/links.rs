@@ -72,6 +72,9 @@ struct Link {
     /// What an invitation gives.
     #[oai(nullable)]
     role: Option<String>,
+    /// Whether the account has a password, by which whoever follows the link can show that they
+    /// made it.
+    has_password: bool,
     expires_at: Moment,
 }
 
@@ -82,6 +85,7 @@ impl Link {
             username: info.username,
             email: info.email,
             role: info.role,
+            has_password: info.has_password,
             expires_at: Moment(info.expires_at),
         })
     }

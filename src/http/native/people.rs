@@ -54,7 +54,7 @@ struct UserRequest {
 struct UserEdit {
     #[serde(default)]
     username: Option<String>,
-    /// `null` takes the address away.
+    /// `null` takes the address away. Your own is changed at `/user/email`.
     #[serde(default)]
     email: MaybeUndefined<String>,
     #[serde(default)]

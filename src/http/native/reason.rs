@@ -43,7 +43,7 @@ const fn unauthenticated(why: Why) -> Option<&'static str> {
 const fn forbidden(denied: &Denied) -> Option<&'static str> {
     match denied {
         Denied::ExceedsRights => Some("exceeds_rights"),
-        Denied::OwnPassword | Denied::OwnPin => Some("own_credentials"),
+        Denied::OwnPassword | Denied::OwnPin | Denied::OwnEmail => Some("own_credentials"),
         Denied::RegistrationClosed => Some("registration_closed"),
         Denied::SetupToken => Some("setup_token"),
         Denied::Inactive => Some("inactive"),

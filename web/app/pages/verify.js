@@ -1,7 +1,7 @@
 // What a letter's link is about happens once its owner says so.
 import { post } from "../lib/api.js";
 import { aboutLink } from "../lib/enter.js";
-import { Field, FormOf, Submit, useForm } from "../lib/forms.js";
+import { Field, FormOf, PasswordField, Submit, useForm } from "../lib/forms.js";
 import { html, useState } from "../lib/html.js";
 import { Link, Title, take } from "../lib/router.js";
 import { refresh, user } from "../lib/session.js";
@@ -33,17 +33,34 @@ function Asked({ token }) {
         <p>${t(`verify.${which}.done`)}</p>
         <p class="links"><${Link} to=${user.value ? "/account" : "/sign-in"}>${t(user.value ? "nav.account" : "sign_in.title")}<//></p></div>`;
     }
+    // An address may have been registered by somebody else, who would come in by their own password
+    // ever after: the link shows whose the address is, the password who made the account.
+    const mine = which === "change" || user.value?.username === told.username || !told.has_password;
+    const finish = () => {
+      setDone(true);
+      refresh();
+    };
     return html`<div class="card">
       <${Title}>${t(`verify.${which}.title`)}<//>
       <p>${t(`verify.${which}.text`)}</p>
       <dl><dt>${t("username")}</dt><dd><b>${told.username}</b></dd><dt>${t("email")}</dt><dd><b>${told.email}</b></dd></dl>
       <p class="quiet apart">${t(`verify.${which}.care`)}</p>
-      <${Act} class="strong full" act=${() => post("/auth/verify-email", { body: { token } })} done=${() => {
-        setDone(true);
-        refresh();
-      }}>${t(`verify.${which}.title`)}<//>
+      ${mine
+        ? html`<${Act} class="strong full" act=${() => post("/auth/verify-email", { body: { token } })} done=${finish}>${t(`verify.${which}.title`)}<//>`
+        : html`<${Proven} token=${token} name=${told.username} which=${which} done=${finish} />`}
     </div>`;
   }}<//>`;
+}
+
+/** @param {{ token: string, name: string, which: "verify" | "activate", done: () => void }} given */
+function Proven({ token, name, which, done }) {
+  const form = useForm({ send: ({ password }) => post("/auth/verify-email", { body: { token, password } }), done });
+  return html`<${FormOf} form=${form}>
+    <input class="unseen" type="text" autocomplete="username" value=${name} readonly tabindex="-1" aria-hidden="true" />
+    <${PasswordField} form=${form} name="password" label=${t("password")} hint=${t("verify.password")} />
+    <${Submit} form=${form} class="full">${t(`verify.${which}.title`)}<//>
+  <//>
+  ${which === "verify" && html`<p class="links"><${Link} to="/reset">${t("verify.not_mine")}<//></p>`}`;
 }
 
 /** @param {{ title: string }} given */

@@ -22,7 +22,7 @@ import { SignIns } from "./sign-ins.js";
 function differences(one, { username, email, display_name, role }) {
   return {
     ...(username !== one.username && { username }),
-    ...(email !== (one.email ?? "") && { email: email || null }),
+    ...(email !== undefined && email !== (one.email ?? "") && { email: email || null }),
     ...(display_name !== one.display_name && { display_name }),
     ...(role !== undefined && role !== one.role && { role }),
   };
@@ -44,9 +44,9 @@ function Profile({ one, change }) {
     <${FormOf} form=${form}>
       <${Field} form=${form} name="display_name" label=${t("display_name")} defaultValue=${one.display_name} optional autocomplete="off" />
       <${Field} form=${form} name="username" label=${t("username")} defaultValue=${one.username} autocomplete="off" autocapitalize="none" spellcheck="false" />
-      <${Field} form=${form} name="email" type="email" label=${t("email")} defaultValue=${one.email ?? ""} optional autocomplete="off" />
-      ${self ? html`<p class="quiet">${t("person.role.own", { role: one.role })}</p>`
-        : html`<${Select} form=${form} name="role" label=${t("role")} options=${asOptions(roles)} value=${role}
+      ${self ? html`<p class="quiet">${t("person.role.own", { role: one.role })} ${t("person.email.own")}</p>`
+        : html`<${Field} form=${form} name="email" type="email" label=${t("email")} defaultValue=${one.email ?? ""} optional autocomplete="off" />
+          <${Select} form=${form} name="role" label=${t("role")} options=${asOptions(roles)} value=${role}
             hint=${role === one.role ? undefined : t("person.role.hint")}
             onChange=${(/** @type {any} */ event) => setRole(event.currentTarget.value)} />`}
       <${Submit} form=${form}>${t("save")}<//>
