@@ -16,6 +16,8 @@ use super::{
 
 /// Failed sign-ins written line by line in one minute; more are counted and told in one line.
 const FAILURES_A_MINUTE: usize = 60;
+/// How many wait while nothing can be written.
+const MOST_WAITING: usize = 10 * FAILURES_A_MINUTE;
 
 macro_rules! kinds {
     ($($name:ident => $text:literal),* $(,)?) => {
@@ -205,6 +207,18 @@ impl EventHub {
         } else {
             *failures.untold.entry(event.dialect).or_default() += 1;
         }
+    }
+
+    /// Takes back what could not be written, to be tried again. Beyond a bound the oldest are
+    /// counted only.
+    pub(super) fn give_back(&self, mut events: Vec<Event>) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        events.append(&mut failures.waiting);
+        let spare = events.len().saturating_sub(MOST_WAITING);
+        for event in events.drain(..spare) {
+            *failures.untold.entry(event.dialect).or_default() += 1;
+        }
+        failures.waiting = events;
     }
 
     /// What waits to be written; the count of the untold once their minute is over.

@@ -84,7 +84,7 @@ impl<T> Clone for Stamped<T> {
 pub struct Watch(u64);
 
 /// Last uses that wait to be written together.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Touches {
     pub sessions: HashMap<SessionId, Timestamp>,
     pub keys: HashMap<String, Timestamp>,
@@ -241,6 +241,17 @@ impl Known {
         let mut touches = self.touches.lock().unwrap_or_else(PoisonError::into_inner);
         if touches.keys.len() < TOUCHED {
             touches.keys.insert(id.to_owned(), now);
+        }
+    }
+
+    /// Takes back what could not be written; what came since is newer.
+    pub fn give_back(&self, old: Touches) {
+        let mut touches = self.touches.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, at) in old.sessions {
+            touches.sessions.entry(id).or_insert(at);
+        }
+        for (id, at) in old.keys {
+            touches.keys.entry(id).or_insert(at);
         }
     }
 

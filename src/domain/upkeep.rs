@@ -79,10 +79,15 @@ impl Core {
         if failures.is_empty() {
             return Ok(());
         }
-        self.deed(move |transaction, _| {
+        let kept = failures.clone();
+        let done = self.deed(move |transaction, _| {
             failures.iter().try_for_each(|event| event.append(transaction))
-        })
-        .await
+        });
+        let done = done.await;
+        if done.is_err() {
+            self.events.give_back(kept);
+        }
+        done
     }
 
     async fn write_touches(&self) -> Result<()> {
@@ -90,7 +95,9 @@ impl Core {
         if touches.sessions.is_empty() && touches.keys.is_empty() {
             return Ok(());
         }
-        self.db
+        let kept = touches.clone();
+        let done = self
+            .db
             .write(move |transaction| {
                 for (id, at) in touches.sessions {
                     sessions::note_use(transaction, id, at)?;
@@ -100,7 +107,11 @@ impl Core {
                 }
                 Ok(())
             })
-            .await
+            .await;
+        if done.is_err() {
+            self.known.give_back(kept);
+        }
+        done
     }
 
     /// Deletes what nobody can use any more.

@@ -118,6 +118,8 @@ fn a_disk_that_is_full_is_told_of_before_and_writes_come_back_once_there_is_room
         add(&server, &token, "refused").problem(503, "unavailable");
         assert_eq!(server.json("GET", "/api/v1/user", &token, &Value::Null).status, 200);
     }
+    let guess = json!({"username": "ann", "password": "Wrong-guess-1"});
+    server.json("POST", "/api/v1/auth/login", "", &guess).problem(401, "unauthorized");
     let told = kinds(&server, &token);
     for kind in ["storage_failing", "disk_full"] {
         assert!(told.contains(&kind.to_owned()), "{kind}: {told:?}");
@@ -131,6 +133,8 @@ fn a_disk_that_is_full_is_told_of_before_and_writes_come_back_once_there_is_room
     carried(&all_sign_in(&server));
     said(&server, "storage_failing is over");
     said(&server, "disk_full is over");
+    // Whoever guessed meanwhile is written down now.
+    said(&server, " login_failure client=127.0.0.1");
     work(120);
     for part in ["\"storage_failing: ", "\"disk_full: "] {
         assert_eq!(server.log().matches(part).count(), 1, "once: {}", server.log());
