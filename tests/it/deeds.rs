@@ -222,6 +222,13 @@ impl Ledger {
     pub fn check_at(&self, server: &Server, moment: u64) -> Checked {
         check(&*self.facts.lock().expect("unpoisoned"), server, moment)
     }
+
+    /// The same, of those that nobody asked to change later.
+    pub fn check_settled_at(&self, server: &Server, moment: u64) -> Checked {
+        let facts = self.facts.lock().expect("unpoisoned");
+        let is_settled = |fact: &&Fact| fact.ending.is_none_or(|ending| ending <= moment);
+        check(facts.iter().filter(is_settled), server, moment)
+    }
 }
 
 fn check<'a>(facts: impl IntoIterator<Item = &'a Fact>, server: &Server, moment: u64) -> Checked {
@@ -253,7 +260,10 @@ pub fn first_account(server: &Server) -> String {
     text(&made.json()["token"])
 }
 
-/// Four clients work until `meanwhile` is done and the server is gone, or they are told to stop.
+/// So many clients work in [`under_load`], each with one deed at a time.
+pub const CLIENTS: usize = 4;
+
+/// [`CLIENTS`] work until `meanwhile` is done and the server is gone, or they are told to stop.
 pub fn under_load<T>(
     (ledger, server, admin): (&Ledger, &Server, &str),
     moment: Moment<'_>,
@@ -261,7 +271,7 @@ pub fn under_load<T>(
 ) -> T {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..CLIENTS {
             scope.spawn(|| ledger.work(server, admin, &stop, moment));
         }
         meanwhile(&stop)
