@@ -81,6 +81,8 @@ use crate::db::{Checkpoints, Db, DbError, OpenError, ServeLock};
 
 /// Deeds that go on behind an answer which must not tell how long they take.
 const LATER: usize = 16;
+/// How long after the answer they begin.
+const BEHIND: Duration = Duration::from_millis(10);
 const PIN_TURNS: usize = 64;
 
 /// The house rules as plain values; the command line makes them from the configuration.
@@ -306,10 +308,13 @@ impl Core {
         Ok(done)
     }
 
-    /// Does something behind an answer that is given at once. Under a flood it is dropped.
+    /// Does something behind an answer that is given at once. Under a flood it is dropped. It
+    /// begins a moment later, so that it does not meet the answer on a small machine, which would
+    /// tell by its time whether there was something to do.
     fn later(&self, work: impl Future<Output = Result<()>> + Send + 'static) {
         if let Ok(place) = Arc::clone(&self.later).try_acquire_owned() {
             tokio::spawn(async move {
+                tokio::time::sleep(BEHIND).await;
                 // The answer is out; what failed shows in the outbox by its absence.
                 let _ = work.await;
                 drop(place);
