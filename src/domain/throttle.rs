@@ -4,7 +4,10 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -90,6 +93,8 @@ struct Inner {
     clock: Clock,
     windows: Mutex<HashMap<Subject, Window>>,
     buckets: Mutex<HashMap<Subject, Bucket>>,
+    tries_refused: AtomicU64,
+    requests_refused: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -101,6 +106,16 @@ pub struct Reservation {
     throttle: Throttle,
     subject: Subject,
     counts: bool,
+}
+
+/// Both maps at one moment; what was refused counts since the process began.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd {
+    /// Addresses with failed tries in a window that lasts, and those of them that must wait.
+    pub known: usize,
+    pub blocked: usize,
+    pub tries_refused: u64,
+    pub requests_refused: u64,
 }
 
 /// Who is being throttled, for an admin.
@@ -118,6 +133,8 @@ impl Throttle {
             clock,
             windows: Mutex::new(HashMap::new()),
             buckets: Mutex::new(HashMap::new()),
+            tries_refused: AtomicU64::new(0),
+            requests_refused: AtomicU64::new(0),
         }))
     }
 
@@ -150,6 +167,7 @@ impl Throttle {
             bucket.tokens -= 1.0;
             return Ok(());
         }
+        self.0.requests_refused.fetch_add(1, Ordering::Relaxed);
         let wait = Duration::from_secs_f64((1.0 - bucket.tokens) / rate);
         Err(Error::Throttled { retry_after: wait.max(Duration::from_secs(1)) })
     }
@@ -167,12 +185,30 @@ impl Throttle {
     }
 
     fn refuse_if_full(&self, window: &Window, now: Duration) -> Result<()> {
-        let full = window.failures >= self.0.policy.max_attempts && now < window.ends;
-        if full && self.0.policy.max_attempts > 0 {
+        if self.is_blocked(window, now) {
+            self.0.tries_refused.fetch_add(1, Ordering::Relaxed);
             let left = window.ends.saturating_sub(now);
             return Err(Error::Throttled { retry_after: Duration::from_secs(ceil_seconds(left)) });
         }
         Ok(())
+    }
+
+    fn is_blocked(&self, window: &Window, now: Duration) -> bool {
+        let most = self.0.policy.max_attempts;
+        most > 0 && window.failures >= most && now < window.ends
+    }
+
+    /// How many are known, wait and were refused. Looks at each entry of a bounded map.
+    pub fn crowd(&self) -> Crowd {
+        let now = self.0.clock.ticks();
+        let windows = lock(&self.0.windows);
+        let lasting = || windows.values().filter(|one| one.failures > 0 && now < one.ends);
+        Crowd {
+            known: lasting().count(),
+            blocked: lasting().filter(|one| self.is_blocked(one, now)).count(),
+            tries_refused: self.0.tries_refused.load(Ordering::Relaxed),
+            requests_refused: self.0.requests_refused.load(Ordering::Relaxed),
+        }
     }
 
     /// Reserves a try before anything is hashed. When as many are under way as may still fail,
