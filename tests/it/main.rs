@@ -15,6 +15,7 @@ mod connections;
 mod dependencies;
 mod docs_page;
 mod documents;
+mod fuzz_seeds;
 mod gpodder;
 mod gpodder_clients;
 mod gpodder_episodes;
