@@ -166,7 +166,7 @@ async fn knock_everywhere(house: &House) {
         assert_eq!(knock(path, name, "not-this-one").await, refused, "{path}");
     }
     let pin = async |digits: &str| {
-        let body = json!({"username": "ann", "pin": digits});
+        let body = json!({"name": "ann", "pin": digits});
         status(house.post("/auth/login").json(&body)).await
     };
     assert_eq!((pin("2580").await, pin("2581").await), (200, 401));
