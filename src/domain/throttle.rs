@@ -155,9 +155,7 @@ impl Throttle {
         let now = self.0.clock.ticks();
         let mut buckets = lock(&self.0.buckets);
         if buckets.len() >= MAX_ENTRIES && !buckets.contains_key(&subject) {
-            make_room(&mut buckets, |bucket| {
-                bucket.tokens + now.saturating_sub(bucket.filled).as_secs_f64() * rate >= burst
-            });
+            make_room(&mut buckets, |bucket| bucket.is_full(now, rate, burst));
         }
         let bucket = buckets.entry(subject).or_insert(Bucket { tokens: burst, filled: now });
         let gained = now.saturating_sub(bucket.filled).as_secs_f64() * rate;
@@ -244,7 +242,7 @@ impl Throttle {
         now: Duration,
     ) -> &'a mut Window {
         if windows.len() >= MAX_ENTRIES && !windows.contains_key(&subject) {
-            make_room(windows, |window| window.in_flight == 0 && now >= window.ends);
+            make_room(windows, |window| window.is_over(now));
         }
         let window = windows.entry(subject).or_insert_with(|| Window {
             ends: Duration::ZERO,
@@ -295,6 +293,15 @@ impl Throttle {
         counted
     }
 
+    /// Forgets what says nothing any more, so that a flood of addresses leaves nothing behind.
+    pub fn sweep(&self) {
+        let now = self.0.clock.ticks();
+        let ThrottlePolicy { requests_per_second, burst, .. } = self.0.policy;
+        lock(&self.0.windows).retain(|_, window| !window.is_over(now));
+        let (rate, burst) = (f64::from(requests_per_second), f64::from(burst));
+        lock(&self.0.buckets).retain(|_, bucket| !bucket.is_full(now, rate, burst));
+    }
+
     /// Whether the try counted as a failure.
     fn settle(&self, subject: Subject, verdict: Verdict) -> bool {
         let now = self.0.clock.ticks();
@@ -321,7 +328,18 @@ impl Throttle {
     }
 }
 
+impl Bucket {
+    /// As a new one would be.
+    fn is_full(&self, now: Duration, rate: f64, burst: f64) -> bool {
+        self.tokens + now.saturating_sub(self.filled).as_secs_f64() * rate >= burst
+    }
+}
+
 impl Window {
+    fn is_over(&self, now: Duration) -> bool {
+        self.in_flight == 0 && now >= self.ends
+    }
+
     /// Whether this wrong credential is a new one.
     fn remember(&mut self, wrong: KnownWrong, limit: usize) -> bool {
         let before = self.wrong.len();
@@ -491,6 +509,29 @@ mod tests {
         }
         assert!(lock(&throttle.0.windows).len() <= MAX_ENTRIES);
         assert!(lock(&throttle.0.buckets).len() <= MAX_ENTRIES);
+    }
+
+    #[tokio::test]
+    async fn what_is_over_is_swept_away_and_what_lasts_is_not() {
+        let (throttle, clock) = throttle(5);
+        for number in 0..100_u32 {
+            let invented = Subject(IpAddr::from(number.to_be_bytes()));
+            throttle.reserve(invented).await.expect("a try").failed();
+            throttle.request(invented).expect("a request");
+        }
+        let me = subject("192.0.2.1");
+        let under_way = throttle.reserve(me).await.expect("a try");
+        let kept = || (lock(&throttle.0.windows).len(), lock(&throttle.0.buckets).len());
+        throttle.sweep();
+        assert_eq!(kept(), (101, 100));
+        clock.advance(Duration::from_secs(60));
+        throttle.sweep();
+        assert_eq!(kept(), (101, 0));
+        clock.advance(Duration::from_secs(240));
+        throttle.sweep();
+        assert_eq!(kept(), (1, 0));
+        under_way.failed();
+        assert_eq!(throttle.list().len(), 1);
     }
 
     #[test]
