@@ -64,3 +64,13 @@ explored() {
         done
     done
 }
+
+# The release build where there is one of this state, the package's own or one built by hand; else the
+# debug build.
+best_binary() {
+    local binary=target/debug/gatelodge release
+    for release in target/{x86_64-unknown-linux-gnu/,}release/gatelodge; do
+        [ "$release" -nt "$binary" ] && binary="$release"
+    done
+    echo "$binary"
+}

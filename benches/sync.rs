@@ -49,6 +49,7 @@ impl Lodge {
             surroundings,
             dialects: Dialects::default(),
             docs: false,
+            metrics: false,
             log_access: false,
         };
         let endpoint = http::routes(core.clone(), http, stopped).boxed();

@@ -32,7 +32,7 @@ use std::{
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub use house::{calm_the_allocator, runtime};
+pub use house::{calm_the_allocator, http_settings, runtime, settings};
 
 use crate::{config::Config, domain::error::Error};
 

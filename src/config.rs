@@ -76,6 +76,8 @@ settings! {
     max_connections: usize = "512", Rule::Whole(1, 65_536, "connections");
     /// Serves a page at `/docs` on which the interfaces can be read and tried.
     docs: bool = "true", Rule::Flag;
+    /// Serves figures for Prometheus at `/metrics`, to programs on its own network and to whoever may see how the server is.
+    metrics: bool = "true", Rule::Flag;
     [tls: Tls at "server.tls"]
     /// The certificate (PEM, with those that vouch for it) for https by this server itself.
     cert: Option<PathBuf> = "", Rule::Path;

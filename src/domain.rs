@@ -13,6 +13,7 @@ pub mod clock;
 pub mod disk;
 pub mod error;
 pub mod events;
+pub mod figures;
 pub mod identities;
 pub mod invitations;
 pub mod journal;
@@ -25,6 +26,7 @@ pub mod people;
 pub mod permissions;
 mod places;
 pub mod podcasts;
+pub mod process;
 pub mod profile;
 pub mod secret;
 pub mod sessions;
@@ -62,6 +64,7 @@ use backups::{
 pub use clock::{Clock, Timestamp};
 use error::Result;
 use events::EventHub;
+use figures::{SignIns, Stored};
 use journal::{Journal, Tickets};
 use known::Known;
 use letters::Language;
@@ -150,6 +153,9 @@ pub struct House {
     lookout: Lookout,
     probes: Probes,
     flows: Flows,
+    sign_ins: SignIns,
+    /// What a scrape has read, and when.
+    stored: tokio::sync::Mutex<Option<(Duration, Stored)>>,
     providers: Providers,
     settings: Settings,
     pin_key: Zeroizing<[u8; 32]>,
@@ -257,6 +263,8 @@ impl Core {
             lookout: Lookout::default(),
             probes: Probes::default(),
             flows: Flows::new(),
+            sign_ins: SignIns::default(),
+            stored: tokio::sync::Mutex::default(),
             providers: Providers::new(&settings.sso),
             pin_key: master.derive(&["pin"]),
             basic_key: Zeroizing::new(random_bytes()),

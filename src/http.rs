@@ -8,6 +8,7 @@ pub mod documents;
 mod files;
 mod gpodder;
 mod lenient;
+mod metrics;
 mod native;
 mod pages;
 mod pair;
@@ -22,6 +23,8 @@ pub mod tls;
 mod visitor;
 mod voice;
 
+use std::sync::Arc;
+
 use futures_util::{FutureExt, future::BoxFuture};
 use poem::{Endpoint, IntoEndpoint, Response, http::HeaderMap};
 use poem_openapi::{ApiResponse, OpenApi, OpenApiService, param::Path, payload::Binary};
@@ -30,6 +33,7 @@ use tokio::sync::watch;
 use self::{
     allow::{Allowed, Listed},
     client::{Browser, Facts, Surroundings},
+    metrics::{Latencies, MetricsApi, Room},
     native::NativeError,
     shell::Shell,
     voice::{Maybe, Speak, Voice},
@@ -49,6 +53,8 @@ type Farewell = for<'a> fn(&'a Facts) -> BoxFuture<'a, ()>;
 pub struct Door {
     pub prefix: &'static str,
     pub speak: Speak,
+    /// Whose requests its own are counted with.
+    pub room: Room,
     /// Adds the challenge to a 401.
     pub challenge: fn(Browser, &mut Response),
     /// `None`: an unknown path is a 404 for everybody.
@@ -107,6 +113,8 @@ pub struct HttpSettings {
     pub dialects: Dialects,
     /// Swagger UI at `/docs`.
     pub docs: bool,
+    /// Figures at `/metrics`.
+    pub metrics: bool,
     /// One line on stderr for each request.
     pub log_access: bool,
 }
@@ -137,9 +145,10 @@ fn is_known_to_gpodder<'a>(
 }
 
 fn doors(on: Dialects) -> Vec<Door> {
-    let plain = |prefix, speak: Speak| Door {
+    let plain = |prefix, speak: Speak, room| Door {
         prefix,
         speak,
+        room,
         challenge: no_challenge,
         stranger: None,
         farewell: None,
@@ -147,43 +156,46 @@ fn doors(on: Dialects) -> Vec<Door> {
         has_bucket: true,
         has_pages: false,
     };
-    let open = |prefix, speak: Speak| Door { has_bucket: false, ..plain(prefix, speak) };
-    let pages = pages::prefixes().map(|prefix| open(prefix, native::speak as Speak));
+    let open =
+        |prefix, speak: Speak, room| Door { has_bucket: false, ..plain(prefix, speak, room) };
+    let pages = pages::prefixes().map(|prefix| open(prefix, native::speak, Room::Pages));
     let podcasts = |prefix, max_body| Door {
         challenge: gpodder::challenge,
         stranger: on.gpodder.then_some(is_known_to_gpodder as Stranger),
         farewell: Some(gpodder::farewell),
         max_body,
-        ..plain(prefix, gpodder::speak)
+        ..plain(prefix, gpodder::speak, Room::Gpodder)
     };
     // A dialect that is switched off keeps its door: what lies behind it is 404 for everybody.
     let mut doors = vec![
-        Door { has_pages: true, ..plain("/", native::speak) },
-        Door { has_pages: true, ..plain("/docs", native::speak) },
-        open("/openapi", native::speak),
-        open("/openapi.json", native::speak),
-        open("/health", pair::speak),
-        open("/api/health", pair::speak),
+        Door { has_pages: true, ..plain("/", native::speak, Room::Other) },
+        Door { has_pages: true, ..plain("/docs", native::speak, Room::Other) },
+        open("/openapi", native::speak, Room::Other),
+        open("/openapi.json", native::speak, Room::Other),
+        open("/health", pair::speak, Room::Other),
+        open("/api/health", pair::speak, Room::Other),
+        // Whoever watches is not shut out by what there is to see.
+        Door { challenge: native::challenge, ..open("/metrics", native::speak, Room::Other) },
         Door {
             challenge: native::challenge,
             stranger: on.native.then_some(is_known_to_native as Stranger),
-            ..plain("/api/v1", native::speak)
+            ..plain("/api/v1", native::speak, Room::Native)
         },
         Door {
             challenge: pair::challenge,
             stranger: on.pair.then_some(is_known_to_pair as Stranger),
-            ..plain("/api", pair::speak)
+            ..plain("/api", pair::speak, Room::Pair)
         },
         podcasts("/api/2", MIB),
         podcasts("/api/2/episodes", 8 * MIB),
         Door { stranger: None, ..podcasts("/subscriptions", 8 * MIB) },
-        plain("/auth", pin::speak),
-        plain("/users", pin::speak),
+        plain("/auth", pin::speak, Room::Pin),
+        plain("/users", pin::speak, Room::Pin),
         // Browsers come here: a challenge would open a window of theirs.
-        plain("/auth/sso", gpodder::speak),
-        plain("/auth/google", signup::speak),
-        plain("/auth/signup", signup::speak),
-        plain("/dashboard", signup::speak),
+        plain("/auth/sso", gpodder::speak, Room::Gpodder),
+        plain("/auth/google", signup::speak, Room::Signup),
+        plain("/auth/signup", signup::speak, Room::Signup),
+        plain("/dashboard", signup::speak, Room::Signup),
     ];
     doors.extend(pages.map(|door| Door { has_pages: true, ..door }));
     doors
@@ -195,13 +207,19 @@ pub fn routes(
     settings: HttpSettings,
     stop: watch::Receiver<bool>,
 ) -> impl Endpoint<Output = Response> + 'static {
+    let latencies = Arc::new(Latencies::default());
+    let metrics = settings.metrics.then(|| {
+        let metrics = MetricsApi { core: core.clone(), latencies: Arc::clone(&latencies) };
+        Voice(metrics, native::speak)
+    });
     let docs = Maybe(settings.docs.then(|| docs::docs(settings.dialects)));
     let allowed = Allowed::default();
-    let operations = (operations(&core, settings.dialects, stop), docs);
+    let operations = (operations(&core, settings.dialects, stop), docs, Maybe(metrics));
     let operations = Listed(operations, allowed.clone());
     let routes = OpenApiService::new(operations, "", "").into_endpoint();
     let doors = doors(settings.dialects);
-    Shell::new((routes, allowed), core, settings.surroundings, doors, settings.log_access)
+    let around = (doors, latencies, settings.log_access);
+    Shell::new((routes, allowed), core, settings.surroundings, around)
 }
 
 /// The operations of all dialects whose doors are open. The health check always is.

@@ -60,8 +60,13 @@ impl House {
         core.user_create(&Caller::operator(), draft).await.expect("an account");
         let (stop, stopped) = watch::channel(false);
         let surroundings = Surroundings::default();
-        let http =
-            HttpSettings { surroundings, dialects: Dialects::default(), docs: false, log_access };
+        let http = HttpSettings {
+            surroundings,
+            dialects: Dialects::default(),
+            docs: false,
+            metrics: false,
+            log_access,
+        };
         let endpoint: Served = Arc::new(http::routes(core.clone(), http, stopped).boxed());
         // What runs beside the requests of a server runs here too.
         tokio::spawn(core.clone().upkeep(|_| {}));

@@ -245,6 +245,7 @@ pub fn http_settings(config: &Config) -> HttpSettings {
             gpodder: config.dialects.gpodder,
         },
         docs: config.server.docs,
+        metrics: config.server.metrics,
         log_access: config.log.access,
     }
 }

@@ -35,6 +35,9 @@ pub struct Origin {
     pub counts_as_public: bool,
     /// Everything about the request says that a person in the house made it (wire rule 2).
     pub at_home: bool,
+    /// A program on this machine or its network asks, and nothing forwarded the request: it may look,
+    /// and decide nothing.
+    pub nearby: bool,
     pub user_agent: String,
     pub dialect: &'static str,
     /// The set-up token from `X-Setup-Token`.
@@ -48,6 +51,7 @@ impl Origin {
             address: None,
             counts_as_public: false,
             at_home: true,
+            nearby: true,
             user_agent: "gatelodge command line".to_owned(),
             dialect: "cli",
             setup_token: None,

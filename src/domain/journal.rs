@@ -175,6 +175,11 @@ impl Journal {
         self.live.subscribe()
     }
 
+    /// How many follow it just now.
+    pub fn readers(&self) -> usize {
+        self.live.receiver_count()
+    }
+
     fn add_event(&self, event: Value) {
         self.add(|_, _| Arc::new(Entry::Event(event)));
     }

@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -158,6 +158,34 @@ struct Shared {
     dummy: String,
     dummy_pin: String,
     last_micros: AtomicU64,
+    tally: Tally,
+}
+
+/// What the lanes have done so far, and hold.
+#[derive(Default)]
+struct Tally {
+    busy: AtomicUsize,
+    hashes: AtomicU64,
+    micros: AtomicU64,
+    refused: AtomicU64,
+    bytes: AtomicUsize,
+}
+
+/// The lanes at one moment; what counts up does so since the process began.
+#[derive(Clone, Copy, Debug)]
+pub struct Lanes {
+    pub total: usize,
+    pub busy: usize,
+    /// Passwords that wait for a lane, and for how many there is room.
+    pub waiting: usize,
+    pub room: usize,
+    /// Memory that the lanes hold, in bytes.
+    pub bytes: usize,
+    /// Hashes made and compared, and the time that they took.
+    pub hashes: u64,
+    pub time: Duration,
+    /// Tries for which there was no room.
+    pub refused: u64,
 }
 
 /// The lanes: threads with a block memory of their own that is taken at first use, reused for
@@ -181,6 +209,7 @@ impl Hasher {
             dummy: dummy(policy),
             dummy_pin: dummy(HashPolicy { kind: HashKind::Argon2id, ..policy }),
             last_micros: AtomicU64::new(20_000),
+            tally: Tally::default(),
         });
         for number in 0..policy.lanes {
             let shared = Arc::clone(&shared);
@@ -199,7 +228,25 @@ impl Hasher {
     pub fn place(&self) -> Result<Place> {
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(permit) => Ok(Place { _permit: permit }),
-            Err(_) => Err(Error::Busy { retry_after: self.expected_wait() }),
+            Err(_) => {
+                self.shared.tally.refused.fetch_add(1, Ordering::Relaxed);
+                Err(Error::Busy { retry_after: self.expected_wait() })
+            }
+        }
+    }
+
+    /// How the lanes are just now.
+    pub fn lanes(&self) -> Lanes {
+        let Shared { policy, jobs, tally, .. } = &*self.shared;
+        Lanes {
+            total: policy.lanes,
+            busy: tally.busy.load(Ordering::Relaxed),
+            waiting: lock(jobs).len(),
+            room: policy.queue,
+            bytes: tally.bytes.load(Ordering::Relaxed),
+            hashes: tally.hashes.load(Ordering::Relaxed),
+            time: Duration::from_micros(tally.micros.load(Ordering::Relaxed)),
+            refused: tally.refused.load(Ordering::Relaxed),
         }
     }
 
@@ -341,11 +388,18 @@ fn lane(shared: &Shared) {
             continue;
         }
         let start = Instant::now();
+        let (tally, held) = (&shared.tally, memory.len());
+        tally.busy.fetch_add(1, Ordering::Relaxed);
         let work = AssertUnwindSafe(|| perform(job.work, shared, &mut memory));
         // A lane that dies would take everybody's sign-in with it; here one job has no answer.
-        let Ok(done) = catch_unwind(work) else { continue };
+        let done = catch_unwind(work);
+        tally.busy.fetch_sub(1, Ordering::Relaxed);
+        tally.bytes.fetch_add((memory.len() - held) * size_of::<Block>(), Ordering::Relaxed);
+        let Ok(done) = done else { continue };
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         shared.last_micros.store(micros, Ordering::Relaxed);
+        tally.hashes.fetch_add(1, Ordering::Relaxed);
+        tally.micros.fetch_add(micros, Ordering::Relaxed);
         // Nobody waits any more when the client has gone.
         let _ = job.reply.send(done);
     }
@@ -365,7 +419,9 @@ fn next_job(shared: &Shared, memory: &mut Vec<Block>) -> Option<Job> {
     let job = jobs.pop_front();
     drop(jobs);
     if job.is_none() && waited.timed_out() {
+        let bytes = memory.len() * size_of::<Block>();
         *memory = Vec::new();
+        shared.tally.bytes.fetch_sub(bytes, Ordering::Relaxed);
         give_back();
     }
     job

@@ -167,11 +167,17 @@ impl Core {
     /// [`Error::Throttled`], [`Error::Busy`], or [`Error::Unauthenticated`] for everything that
     /// is not right.
     pub async fn sign_in(&self, knock: SignIn) -> Result<SignedIn> {
+        let answered = self.answer(&knock).await;
+        self.sign_ins.note(knock.origin.dialect, answered.as_ref().err());
+        answered
+    }
+
+    async fn answer(&self, knock: &SignIn) -> Result<SignedIn> {
         let subject = knock.origin.subject();
         self.throttle.check(subject)?;
         let place = self.hasher.place()?;
         let reservation = self.throttle.reserve(subject).await?;
-        match self.prove_and_let_in(&place, &knock).await {
+        match self.prove_and_let_in(&place, knock).await {
             Ok(Ok(signed_in)) => {
                 reservation.succeeded();
                 Ok(signed_in)
@@ -370,7 +376,8 @@ impl Core {
         password: Secret,
         origin: &Origin,
     ) -> Result<Arc<Account>> {
-        self.throttle.check(origin.subject())?;
+        let note = |trouble: Option<&Error>| self.sign_ins.note(origin.dialect, trouble);
+        self.throttle.check(origin.subject()).inspect_err(|error| note(Some(error)))?;
         let name = canonical(user);
         let digest =
             keyed_digest(&self.basic_key, &[name.as_bytes(), password.reveal().as_bytes()]);
@@ -378,7 +385,9 @@ impl Core {
             return Ok(account);
         }
         // In a box, so that requests which are answered from memory do not carry it along.
-        Box::pin(self.prove_basic(user, password, origin, digest)).await
+        let proven = Box::pin(self.prove_basic(user, password, origin, digest)).await;
+        note(proven.as_ref().err());
+        proven
     }
 
     async fn prove_basic(

@@ -313,14 +313,20 @@ impl Core {
     /// accounts; [`Error::Upstream`] when the provider fails or is not believed;
     /// [`Error::Conflict`], [`Error::Throttled`].
     pub async fn sso_arrive(&self, arrival: Arrival) -> Result<Arrived> {
+        let answered = self.answer_arrival(&arrival).await;
+        self.sign_ins.note(arrival.origin.dialect, answered.as_ref().err());
+        answered
+    }
+
+    async fn answer_arrival(&self, arrival: &Arrival) -> Result<Arrived> {
         self.provider(arrival.way, None)?;
         let subject = arrival.origin.subject();
         self.throttle.check(subject)?;
         // What nobody can guess is no try: a page elsewhere could make a browser send it, and lock
         // out its whole house.
-        let flow = self.flow_of(&arrival)?;
+        let flow = self.flow_of(arrival)?;
         let reservation = self.throttle.reserve(subject).await?;
-        match self.arrive(&flow, &arrival).await {
+        match self.arrive(&flow, arrival).await {
             Ok(Outcome::In(arrived)) => {
                 reservation.succeeded();
                 Ok(*arrived)

@@ -4,7 +4,10 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -90,6 +93,8 @@ struct Inner {
     clock: Clock,
     windows: Mutex<HashMap<Subject, Window>>,
     buckets: Mutex<HashMap<Subject, Bucket>>,
+    tries_refused: AtomicU64,
+    requests_refused: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -101,6 +106,16 @@ pub struct Reservation {
     throttle: Throttle,
     subject: Subject,
     counts: bool,
+}
+
+/// Both maps at one moment; what was refused counts since the process began.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd {
+    /// Addresses with failed tries in a window that lasts, and those of them that must wait.
+    pub known: usize,
+    pub blocked: usize,
+    pub tries_refused: u64,
+    pub requests_refused: u64,
 }
 
 /// Who is being throttled, for an admin.
@@ -118,6 +133,8 @@ impl Throttle {
             clock,
             windows: Mutex::new(HashMap::new()),
             buckets: Mutex::new(HashMap::new()),
+            tries_refused: AtomicU64::new(0),
+            requests_refused: AtomicU64::new(0),
         }))
     }
 
@@ -138,9 +155,7 @@ impl Throttle {
         let now = self.0.clock.ticks();
         let mut buckets = lock(&self.0.buckets);
         if buckets.len() >= MAX_ENTRIES && !buckets.contains_key(&subject) {
-            make_room(&mut buckets, |bucket| {
-                bucket.tokens + now.saturating_sub(bucket.filled).as_secs_f64() * rate >= burst
-            });
+            make_room(&mut buckets, |bucket| bucket.is_full(now, rate, burst));
         }
         let bucket = buckets.entry(subject).or_insert(Bucket { tokens: burst, filled: now });
         let gained = now.saturating_sub(bucket.filled).as_secs_f64() * rate;
@@ -150,6 +165,7 @@ impl Throttle {
             bucket.tokens -= 1.0;
             return Ok(());
         }
+        self.0.requests_refused.fetch_add(1, Ordering::Relaxed);
         let wait = Duration::from_secs_f64((1.0 - bucket.tokens) / rate);
         Err(Error::Throttled { retry_after: wait.max(Duration::from_secs(1)) })
     }
@@ -167,12 +183,30 @@ impl Throttle {
     }
 
     fn refuse_if_full(&self, window: &Window, now: Duration) -> Result<()> {
-        let full = window.failures >= self.0.policy.max_attempts && now < window.ends;
-        if full && self.0.policy.max_attempts > 0 {
+        if self.is_blocked(window, now) {
+            self.0.tries_refused.fetch_add(1, Ordering::Relaxed);
             let left = window.ends.saturating_sub(now);
             return Err(Error::Throttled { retry_after: Duration::from_secs(ceil_seconds(left)) });
         }
         Ok(())
+    }
+
+    fn is_blocked(&self, window: &Window, now: Duration) -> bool {
+        let most = self.0.policy.max_attempts;
+        most > 0 && window.failures >= most && now < window.ends
+    }
+
+    /// How many are known, wait and were refused. Looks at each entry of a bounded map.
+    pub fn crowd(&self) -> Crowd {
+        let now = self.0.clock.ticks();
+        let windows = lock(&self.0.windows);
+        let lasting = || windows.values().filter(|one| one.failures > 0 && now < one.ends);
+        Crowd {
+            known: lasting().count(),
+            blocked: lasting().filter(|one| self.is_blocked(one, now)).count(),
+            tries_refused: self.0.tries_refused.load(Ordering::Relaxed),
+            requests_refused: self.0.requests_refused.load(Ordering::Relaxed),
+        }
     }
 
     /// Reserves a try before anything is hashed. When as many are under way as may still fail,
@@ -208,7 +242,7 @@ impl Throttle {
         now: Duration,
     ) -> &'a mut Window {
         if windows.len() >= MAX_ENTRIES && !windows.contains_key(&subject) {
-            make_room(windows, |window| window.in_flight == 0 && now >= window.ends);
+            make_room(windows, |window| window.is_over(now));
         }
         let window = windows.entry(subject).or_insert_with(|| Window {
             ends: Duration::ZERO,
@@ -259,6 +293,15 @@ impl Throttle {
         counted
     }
 
+    /// Forgets what says nothing any more, so that a flood of addresses leaves nothing behind.
+    pub fn sweep(&self) {
+        let now = self.0.clock.ticks();
+        let ThrottlePolicy { requests_per_second, burst, .. } = self.0.policy;
+        lock(&self.0.windows).retain(|_, window| !window.is_over(now));
+        let (rate, burst) = (f64::from(requests_per_second), f64::from(burst));
+        lock(&self.0.buckets).retain(|_, bucket| !bucket.is_full(now, rate, burst));
+    }
+
     /// Whether the try counted as a failure.
     fn settle(&self, subject: Subject, verdict: Verdict) -> bool {
         let now = self.0.clock.ticks();
@@ -285,7 +328,18 @@ impl Throttle {
     }
 }
 
+impl Bucket {
+    /// As a new one would be.
+    fn is_full(&self, now: Duration, rate: f64, burst: f64) -> bool {
+        self.tokens + now.saturating_sub(self.filled).as_secs_f64() * rate >= burst
+    }
+}
+
 impl Window {
+    fn is_over(&self, now: Duration) -> bool {
+        self.in_flight == 0 && now >= self.ends
+    }
+
     /// Whether this wrong credential is a new one.
     fn remember(&mut self, wrong: KnownWrong, limit: usize) -> bool {
         let before = self.wrong.len();
@@ -455,6 +509,29 @@ mod tests {
         }
         assert!(lock(&throttle.0.windows).len() <= MAX_ENTRIES);
         assert!(lock(&throttle.0.buckets).len() <= MAX_ENTRIES);
+    }
+
+    #[tokio::test]
+    async fn what_is_over_is_swept_away_and_what_lasts_is_not() {
+        let (throttle, clock) = throttle(5);
+        for number in 0..100_u32 {
+            let invented = Subject(IpAddr::from(number.to_be_bytes()));
+            throttle.reserve(invented).await.expect("a try").failed();
+            throttle.request(invented).expect("a request");
+        }
+        let me = subject("192.0.2.1");
+        let under_way = throttle.reserve(me).await.expect("a try");
+        let kept = || (lock(&throttle.0.windows).len(), lock(&throttle.0.buckets).len());
+        throttle.sweep();
+        assert_eq!(kept(), (101, 100));
+        clock.advance(Duration::from_secs(60));
+        throttle.sweep();
+        assert_eq!(kept(), (101, 0));
+        clock.advance(Duration::from_secs(240));
+        throttle.sweep();
+        assert_eq!(kept(), (1, 0));
+        under_way.failed();
+        assert_eq!(throttle.list().len(), 1);
     }
 
     #[test]

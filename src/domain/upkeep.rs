@@ -51,6 +51,7 @@ impl Core {
             self.write_failures().await?;
         }
         if round.is_multiple_of(TOUCHES_EVERY) {
+            self.throttle.sweep();
             self.write_touches().await?;
         }
         if round.is_multiple_of(SWEEP_EVERY) {

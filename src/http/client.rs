@@ -125,6 +125,11 @@ impl Facts {
                 && peer.is_some_and(is_private)
                 && host_is_home(headers, request, surroundings)
                 && is_own_origin(request, surroundings),
+            nearby: !forwarded
+                && !unsaid
+                && peer.is_some_and(is_private)
+                && host_is_near(headers, request, surroundings)
+                && is_own_origin(request, surroundings),
             user_agent: text(headers, header::USER_AGENT).unwrap_or_default().to_owned(),
             dialect: "",
             setup_token: text(headers, SETUP_TOKEN).map(Secret::new),
@@ -289,6 +294,14 @@ fn host_is_home(headers: &HeaderMap, request: &Request, surroundings: &Surroundi
         return is_private(address);
     }
     [".local", ".lan", ".home.arpa"].iter().any(|end| host.ends_with(end) && host.len() > end.len())
+}
+
+/// Also a name without dots, as containers and machines call each other: no page elsewhere can make
+/// a browser take such a name for its own (DNS rebinding).
+fn host_is_near(headers: &HeaderMap, request: &Request, surroundings: &Surroundings) -> bool {
+    let host = host_of(headers, request).and_then(split_host);
+    let is_bare = |host: &str| !host.is_empty() && !host.contains(['.', ':']);
+    host.is_some_and(|(host, _)| is_bare(&host)) || host_is_home(headers, request, surroundings)
 }
 
 /// The host of a URL in lower case, without the brackets of an IPv6 address.

@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -52,6 +52,29 @@ const STREAMS: u32 = 32;
 /// How much of a refused body is read, and for how long.
 const REST_BYTES: usize = 64 * 1024;
 const REST_TIME: Duration = Duration::from_secs(1);
+
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Connections that this process has open.
+pub fn open() -> usize {
+    OPEN.load(Ordering::Relaxed)
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        OPEN.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -182,6 +205,7 @@ async fn connect<E: Endpoint + 'static>(
     _place: OwnedSemaphorePermit,
     watcher: Watcher,
 ) {
+    let _counted = Counted::new();
     // Small answers should not wait for more of them.
     let _ = socket.set_nodelay(true);
     let Some(tls) = &door.tls else {

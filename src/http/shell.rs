@@ -27,6 +27,7 @@ use super::{
     Door,
     allow::Allowed,
     client::{Facts, Surroundings, may_change_state},
+    metrics::Latencies,
     pages,
     voice::{Speak, Trouble},
 };
@@ -53,6 +54,7 @@ pub struct Shell<E> {
     surroundings: Arc<Surroundings>,
     bodies: Arc<Semaphore>,
     doors: Vec<Door>,
+    latencies: Arc<Latencies>,
     log_access: bool,
 }
 
@@ -67,8 +69,7 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         (inner, allowed): (E, Allowed),
         core: Core,
         surroundings: Surroundings,
-        mut doors: Vec<Door>,
-        log_access: bool,
+        (mut doors, latencies, log_access): (Vec<Door>, Arc<Latencies>, bool),
     ) -> Self {
         doors.sort_by_key(|door| Reverse(door.prefix.len()));
         Self {
@@ -78,6 +79,7 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
             surroundings: Arc::new(surroundings),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
             doors,
+            latencies,
             log_access,
         }
     }
@@ -225,6 +227,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
         let mut response = guarded(answer, door.speak, path).await;
         (door.challenge)(facts.browser, &mut response);
         finish(&mut response, &facts);
+        let elapsed = start.elapsed();
+        self.latencies.note(door.room, response.status(), elapsed);
         let response = counted(response, |bytes, status| {
             self.core.journal_request(&RequestEntry {
                 client: facts.origin.address,
@@ -232,7 +236,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Shell<E> {
                 path,
                 status,
                 bytes,
-                elapsed: start.elapsed(),
+                elapsed,
                 user: facts.user_name(),
             });
         });

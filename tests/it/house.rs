@@ -160,6 +160,7 @@ impl House {
                 surroundings: Surroundings::default(),
                 dialects: Dialects::default(),
                 docs: true,
+                metrics: true,
                 log_access: false,
             },
         };
