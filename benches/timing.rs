@@ -36,11 +36,11 @@ const QUICK: usize = 400;
 const BOUND: f64 = 0.05;
 /// A pair that is over the bound is asked again this often: a machine that does something else
 /// makes noise, and a leak stays.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const PIN: &str = "4711";
 /// Whose address gets a letter, and who has a PIN: somebody else each time, since letters are
 /// bounded by address and client, and PINs lock.
-const SOMEBODIES: u32 = 2000;
+const SOMEBODIES: u32 = 3000;
 
 /// What a try asks for; the number of the try makes it another one each time.
 type Asked = Box<dyn Fn(usize) -> (Option<String>, Value)>;
