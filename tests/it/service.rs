@@ -86,6 +86,19 @@ fn a_copy_ends_up_where_root_wants_it_and_nothing_is_left_when_it_fails() {
 }
 
 #[test]
+fn two_restores_in_one_second_keep_two_databases() {
+    let home = folder();
+    run(home.path(), &["user", "add", "ann", "--generate"]).succeeded();
+    run(home.path(), &["backup", "copy.db"]).succeeded();
+    for _ in 0..2 {
+        run(home.path(), &["restore", "--yes", "copy.db"]).succeeded();
+    }
+    let kept = fs::read_dir(home.path()).expect("a folder");
+    let kept = kept.map(|one| one.expect("a file").file_name().into_string().expect("text"));
+    assert_eq!(kept.filter(|name| name.starts_with("gatelodge-before-restore-")).count(), 2);
+}
+
+#[test]
 fn a_template_is_a_configuration_that_sets_nothing() {
     let home = folder();
     let template = run(home.path(), &["config", "template"]).succeeded();
