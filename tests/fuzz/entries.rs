@@ -432,10 +432,10 @@ pub fn names(data: &[u8]) {
     }
 }
 
-/// Every target by its name, for those who replay seeds.
 /// What is done with the bytes of one try.
 pub type Entry = fn(&[u8]);
 
+/// Every target by its name, for those who replay seeds.
 pub const ALL: [(&str, Entry); 14] = [
     ("api_key", api_key),
     ("authorization", authorization),

@@ -346,6 +346,16 @@ fn copies_of_every_older_schema_are_restored() {
 }
 
 #[test]
+fn two_restores_in_one_second_keep_two_databases() {
+    let home = lived_in();
+    run(home.path(), &["backup", COPY]).succeeded();
+    for _ in 0..2 {
+        run(home.path(), &["restore", "--yes", COPY]).succeeded();
+    }
+    assert_eq!(aside(home.path()).len(), 2);
+}
+
+#[test]
 fn root_restores_for_the_owner_of_the_data() {
     const OWNER: u32 = 54321;
     let (home, away) = (lived_in(), folder());

@@ -198,7 +198,7 @@ impl Prepared {
     /// What the file system says; the database from before is in its place then.
     pub fn put_in_place(self, now: Timestamp) -> Result<Option<PathBuf>> {
         let old = self.folder.join(FILE_NAME);
-        let aside = old.exists().then(|| self.folder.join(aside_name(now)));
+        let aside = old.exists().then(|| aside_in(&self.folder, now));
         if let Some(aside) = &aside {
             // One that SQLite cannot read keeps its log as it is.
             if matches!(self.replaced, Replaced::AtHand(..)) {
@@ -215,8 +215,16 @@ fn at(path: &Path, error: io::Error) -> RestoreError {
     RestoreError::File(path.to_owned(), error)
 }
 
-fn aside_name(now: Timestamp) -> String {
-    format!("gatelodge-before-restore-{}.db", now.stamp())
+/// A name that nothing has yet: two restores in one second keep two databases.
+fn aside_in(folder: &Path, now: Timestamp) -> PathBuf {
+    let stamp = now.stamp();
+    let mut path = folder.join(format!("gatelodge-before-restore-{stamp}.db"));
+    let mut count = 1;
+    while path.exists() {
+        count += 1;
+        path = folder.join(format!("gatelodge-before-restore-{stamp}-{count}.db"));
+    }
+    path
 }
 
 /// What stands in the log goes into the file, and the log goes.
