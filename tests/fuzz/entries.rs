@@ -432,8 +432,10 @@ pub fn names(data: &[u8]) {
     }
 }
 
+type Entry = fn(&[u8]);
+
 /// Every target by its name, for those who replay seeds.
-pub const ALL: [(&str, fn(&[u8])); 14] = [
+pub const ALL: [(&str, Entry); 14] = [
     ("api_key", api_key),
     ("authorization", authorization),
     ("body_gpodder", body_gpodder),
