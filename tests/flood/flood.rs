@@ -17,7 +17,8 @@
 //!
 //! * everybody with a right password gets in, everybody else is told 401, and nobody anything else;
 //! * nobody with a right password waits longer than the queue: `(queue + lanes) × time of a hash /
-//!   lanes`, the time being that of the slowest ten seconds, as `/metrics` tells it;
+//!   lanes`, the time being that of the slowest ten seconds, as `/metrics` tells it; three times that
+//!   unless `strict`;
 //! * memory is flat: of each ten seconds the median of the resident memory, one look a second; the
 //!   largest of those medians is no more than 5 MiB above the first one after the warm-up, which is a
 //!   fifth of the time, from 20 seconds to a minute;
@@ -371,7 +372,9 @@ fn judge(seen: &Seen, (memory, times, last): (Vec<u64>, Vec<f64>, Hashing), stri
 
     let (mean, slowest) =
         (last.sum / last.count.max(1.0), times.iter().copied().fold(0.0, f64::max));
-    let bound = (last.limit + last.lanes) * slowest / last.lanes * 1000.0;
+    // A machine that does much else stalls now and then, between two hashes too.
+    let slack = if strict { 1.0 } else { 3.0 };
+    let bound = slack * (last.limit + last.lanes) * slowest / last.lanes * 1000.0;
     println!(
         "       a hash takes {:.1} ms, in the slowest window {:.1} ms",
         mean * 1e3,
