@@ -17,7 +17,7 @@ use std::{
 use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, config::DbConfig};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// The file's name inside the data folder.
 pub const FILE_NAME: &str = "gatelodge.db";
@@ -386,10 +386,12 @@ where
     let place = tokio::time::timeout(PATIENCE, gate.acquire());
     let place = place.await.map_err(|_| DbError::Storage(busy()))?;
     let _place = place.map_err(|closed| DbError::Driver(Box::new(closed)))?;
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(failed) => Err(DbError::Driver(Box::new(failed)).into()),
-    }
+    let (give, take) = oneshot::channel();
+    // One kind of task for all work: each kind of its own would make the program 3 kB larger.
+    let work: Box<dyn FnOnce() + Send> = Box::new(move || drop(give.send(work())));
+    tokio::task::spawn_blocking(work);
+    // Nothing is given by work that panics.
+    take.await.unwrap_or_else(|gone| Err(DbError::Driver(Box::new(gone)).into()))
 }
 
 fn busy() -> rusqlite::Error {

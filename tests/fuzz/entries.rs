@@ -170,39 +170,71 @@ impl House {
                 headers: format!("{:?}", parts.headers),
             }
         });
-        answer.holds(&format!("{method} {path}"));
+        answer.holds(method, path);
         answer
     }
 
     /// Puts real credentials where `{token}`, `{key}` or `{cookie}` stands.
     fn filled(&self, data: &[u8]) -> Vec<u8> {
-        let mut filled = data.to_vec();
-        for (mark, real) in
-            [("{token}", &self.token), ("{key}", &self.key), ("{cookie}", &self.cookie)]
-        {
-            if let Some(at) = filled.windows(mark.len()).position(|part| part == mark.as_bytes()) {
-                filled.splice(at..at + mark.len(), real.bytes());
-            }
+        let mut filled = put(data, "{token}", &self.token);
+        for (mark, real) in [("{key}", &self.key), ("{cookie}", &self.cookie)] {
+            filled = put(&filled, mark, real);
         }
         filled
     }
 }
 
+/// `data` with `real` where `mark` stands first.
+fn put(data: &[u8], mark: &str, real: &str) -> Vec<u8> {
+    let mut filled = data.to_vec();
+    if let Some(at) = filled.windows(mark.len()).position(|part| part == mark.as_bytes()) {
+        filled.splice(at..at + mark.len(), real.bytes());
+    }
+    filled
+}
+
 impl Answer {
-    fn holds(&self, what: &str) {
-        assert!(self.status < 500 || self.status == 503, "{what}: {} {}", self.status, self.body);
+    fn holds(&self, method: &str, path: &str) {
+        let what = format!("{method} {path}: {} {}", self.status, self.body);
+        assert!(self.status < 500 || self.status == 503, "{what}");
         if self.status == 503 {
-            assert!(self.headers.contains("retry-after"), "{what}: {}", self.body);
+            assert!(self.headers.contains("retry-after"), "{what}");
         }
         if self.is_json && !self.body.is_empty() {
-            let parsed = serde_json::from_str::<Value>(&self.body);
-            assert!(parsed.is_ok(), "{what}: {}", self.body);
+            assert!(serde_json::from_str::<Value>(&self.body).is_ok(), "{what}");
         }
         if self.status >= 400 {
-            assert!(self.body.len() < 4096, "{what}: {}", self.body);
+            assert!(self.body.len() < 4096, "{what}");
+            assert!(has_shape(path, &self.body), "{what}");
+            assert!(!self.repeats(), "{what} repeats");
         }
-        assert!(!self.body.contains(SECRET) && !self.headers.contains(SECRET), "{what} repeats");
     }
+
+    fn repeats(&self) -> bool {
+        self.body.contains(SECRET) || self.headers.contains(SECRET)
+    }
+}
+
+/// Whether this is how the dialect of `path` says that something is wrong: a map that has these keys
+/// and no others than those.
+fn has_shape(path: &str, body: &str) -> bool {
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| path.starts_with(prefix));
+    let (has, may_have): (&[&str], &[&str]) = if begins(&["/api/v1/", "/metrics"]) {
+        (&["error", "message"], &["field", "reason", "limit"])
+    } else if begins(&["/api/2/", "/subscriptions/"]) {
+        if body.is_empty() {
+            return true;
+        }
+        (&["error"], &[])
+    } else if begins(&["/api/", "/health"]) {
+        (&["status", "detail"], &[])
+    } else {
+        (&["message"], &["error", "retryAfter"])
+    };
+    let Ok(Value::Object(said)) = serde_json::from_str(body) else { return false };
+    let known = |key: &str| has.contains(&key) || may_have.contains(&key);
+    has.iter().all(|key| said.get(*key).is_some_and(Value::is_string))
+        && said.keys().all(|key| known(key))
 }
 
 /// A path of each dialect for somebody who is signed in.
@@ -223,8 +255,10 @@ fn with_header(name: &'static str, data: &[u8], is_real: impl Fn(&[u8]) -> bool)
     for path in SIGNED {
         let answer = house.ask("GET", path, "203.0.113.7", &[(name, value.clone())], b"");
         assert!(answer.status >= 400 || is_real(&value), "{path} lets in {data:?}");
+        assert!(!answer.repeats(), "{path} repeats {data:?}");
         let answer = house.ask("GET", path, "203.0.113.7", &[(name, marked.clone())], b"");
         assert!(answer.status >= 400 || name == "cookie", "{path} lets in {data:?} and more");
+        assert!(!answer.repeats(), "{path} repeats what came after {data:?}");
     }
 }
 
@@ -321,15 +355,16 @@ const GPODDER: [(&str, &str); 8] = [
     ("PUT", "/subscriptions/ann/phone.txt"),
 ];
 
-/// The first byte chooses the operation, the rest is the body.
+/// The first byte chooses the operation, the rest is the body, where `{secret}` stands for something
+/// that no error may repeat.
 fn body(operations: &[(&str, &str)], data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };
     let (method, path) = operations[usize::from(*first) % operations.len()];
-    let house = house();
+    let (house, body) = (house(), put(body, "{secret}", SECRET));
     let headers =
         [("content-type", b"application/json".to_vec()), ("authorization", basic_of_ann())];
-    house.ask(method, path, "127.0.0.1", &headers, body);
-    house.ask(method, path, "203.0.113.7", &headers[..1], body);
+    house.ask(method, path, "127.0.0.1", &headers, &body);
+    house.ask(method, path, "203.0.113.7", &headers[..1], &body);
 }
 
 fn basic_of_ann() -> Vec<u8> {
@@ -365,14 +400,15 @@ pub fn opml_lists(data: &[u8]) {
     house().ask("PUT", "/subscriptions/ann/fuzz.opml", "127.0.0.1", &headers, data);
 }
 
-/// A configuration file.
+/// A configuration file, with `{secret}` as in bodies.
 pub fn config_file(data: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("gatelodge.yaml");
-    std::fs::write(&path, data).expect("written");
+    std::fs::write(&path, put(data, "{secret}", SECRET)).expect("written");
     if let Err(error) = config::load(Some(&path), folder.path(), &[]) {
         let said = error.to_string();
         assert!(!said.trim_end().contains('\n'), "one line: {said}");
+        assert!(!said.contains(SECRET), "repeats: {said}");
     }
 }
 
