@@ -3,7 +3,6 @@
 use std::{
     net::IpAddr,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -21,8 +20,6 @@ use super::{
     tokens::{Claims, MAX_LENGTH, TokenKind},
 };
 
-/// A session's use is noted again when the last note is this old: SD cards wear out.
-const NOTE_AFTER: Duration = Duration::from_secs(300);
 const MAX_USER_AGENT: usize = 256;
 
 /// Where a request comes from, as the door found out.
@@ -258,7 +255,7 @@ impl Core {
         let now = now.ok_or_else(ended)?;
         let via = match via {
             Via::Session(id) => {
-                self.live_session(SessionKey::Id(*id)).await?.ok_or_else(ended)?;
+                self.note_use(&*self.live_session(SessionKey::Id(*id)).await?.ok_or_else(ended)?);
                 via.clone()
             }
             Via::ApiKey(id, _) => {
@@ -415,7 +412,7 @@ impl Core {
     fn note_use(&self, session: &LiveSession) {
         let now = self.clock.now();
         let noted = session.noted_at.load(Ordering::Relaxed);
-        if now.minus(NOTE_AFTER).millis() >= noted {
+        if now.minus(sessions::NOTE_AFTER).millis() >= noted {
             session.noted_at.store(now.millis(), Ordering::Relaxed);
             self.known.touch_session(session.id, now);
         }

@@ -24,6 +24,13 @@ use super::{
 
 /// The oldest unused ones go first beyond this many (wire rule 13).
 const MAX_PER_ACCOUNT: u32 = 100;
+/// A session's use is noted again when the last note is this old: SD cards wear out.
+pub(super) const NOTE_AFTER: Duration = Duration::from_secs(300);
+/// The first time, the sign-in itself being the last note, it is this old.
+const FIRST_NOTE_AFTER: Duration = Duration::from_secs(60);
+/// A session that is used all the time has a note in the database that is no older than this, since
+/// notes are written once a minute.
+const IN_USE: Duration = Duration::from_secs(420);
 /// A refresh token that comes again this soon was sent twice by its own client (wire rule 17).
 const REUSE_GRACE: Duration = Duration::from_secs(10);
 const COOKIE_LENGTH: usize = 64;
@@ -230,14 +237,17 @@ pub(super) fn live(
     key: SessionKey,
     now: Timestamp,
 ) -> rusqlite::Result<Option<LiveSession>> {
-    const SELECT: &str = "SELECT id, account_id, dialect, expires_at, last_seen_at FROM sessions";
+    const SELECT: &str =
+        "SELECT id, account_id, dialect, expires_at, last_seen_at, created_at FROM sessions";
     let read = |row: &Row<'_>| {
+        let (seen, created): (Timestamp, Timestamp) = (row.get(4)?, row.get(5)?);
+        let noted = if seen > created { seen } else { seen.minus(NOTE_AFTER - FIRST_NOTE_AFTER) };
         Ok(LiveSession {
             id: row.get(0)?,
             account: row.get(1)?,
             dialect: dialect_name(&row.get::<_, String>(2)?),
             expires_at: row.get(3)?,
-            noted_at: AtomicI64::new(row.get(4)?),
+            noted_at: AtomicI64::new(noted.millis()),
         })
     };
     const STILL: &str = "ended_at IS NULL AND expires_at > ?2";
@@ -252,7 +262,8 @@ pub(super) fn live(
     .optional()
 }
 
-/// Writes a new session and ends the oldest unused ones beyond the bound.
+/// Writes a new session and ends the oldest unused ones beyond the bound: whoever signs in again and
+/// again ends what they left behind so, and not what is in use elsewhere.
 pub(super) fn insert(transaction: &Transaction<'_>, opening: &Opening) -> Result<()> {
     transaction
         .prepare_cached(
@@ -276,9 +287,16 @@ pub(super) fn insert(transaction: &Transaction<'_>, opening: &Opening) -> Result
         .prepare_cached(
             "UPDATE sessions SET ended_at = ?2 WHERE ended_at IS NULL AND id IN (
                  SELECT id FROM sessions WHERE account_id = ?1 AND ended_at IS NULL
-                 ORDER BY id = ?4 DESC, last_seen_at DESC, created_at DESC LIMIT -1 OFFSET ?3)",
+                 ORDER BY id = ?4 DESC, last_seen_at > max(created_at, ?5) DESC,
+                     last_seen_at DESC, created_at DESC LIMIT -1 OFFSET ?3)",
         )?
-        .execute(params![opening.account, opening.now, MAX_PER_ACCOUNT, opening.id])?;
+        .execute(params![
+            opening.account,
+            opening.now,
+            MAX_PER_ACCOUNT,
+            opening.id,
+            opening.now.minus(IN_USE)
+        ])?;
     Ok(())
 }
 

@@ -118,18 +118,15 @@ impl Facts {
         let unsaid = trusted && address == peer;
         let by_name = (trusted && single(headers, X_FORWARDED_PROTO) == Some("https"))
             || surroundings.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+        let direct = !forwarded
+            && !unsaid
+            && peer.is_some_and(is_private)
+            && is_own_origin(request, surroundings);
         let origin = Origin {
             address,
             counts_as_public: unsaid || (forwarded && !trusted),
-            at_home: !forwarded
-                && peer.is_some_and(is_private)
-                && host_is_home(headers, request, surroundings)
-                && is_own_origin(request, surroundings),
-            nearby: !forwarded
-                && !unsaid
-                && peer.is_some_and(is_private)
-                && host_is_near(headers, request, surroundings)
-                && is_own_origin(request, surroundings),
+            at_home: direct && host_is_home(headers, request, surroundings),
+            nearby: direct && host_is_near(headers, request, surroundings),
             user_agent: text(headers, header::USER_AGENT).unwrap_or_default().to_owned(),
             dialect: "",
             setup_token: text(headers, SETUP_TOKEN).map(Secret::new),

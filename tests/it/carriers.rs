@@ -285,6 +285,48 @@ async fn an_account_has_a_hundred_sessions_at_most_and_the_oldest_unused_goes() 
 }
 
 #[tokio::test]
+async fn who_signs_in_again_and_again_ends_no_session_that_is_in_use() {
+    let house = House::lived_in().await;
+    let used = house.login("bob").await;
+    let left = house.login("bob").await;
+    let mut last = left.clone();
+    for round in 0..250 {
+        house.clock.advance(Duration::from_secs(2));
+        last = house.login("bob").await;
+        assert_eq!(status(&house, &used["token"]).await, 200, "{round}");
+        if round % 30 == 29 {
+            house.core.settle().await.expect("notes are written");
+        }
+    }
+    assert_eq!(status(&house, &left["token"]).await, 401);
+    assert_eq!(status(&house, &last["token"]).await, 200);
+}
+
+#[tokio::test]
+async fn an_open_stream_is_a_session_in_use() {
+    let house = House::lived_in().await;
+    let token = house.token("ann").await;
+    let opened = house.get("/api/v1/events/stream").bearer(&token).open().await;
+    let reading = tokio::spawn(opened.into_body().into_bytes());
+    house.clock.advance(Duration::from_secs(3600));
+    let mut used = 0;
+    for _ in 0..400 {
+        house.core.settle().await.expect("notes are written");
+        let path = house.folder().join("gatelodge.db");
+        let database = rusqlite::Connection::open(path).expect("the database");
+        let used_since = "SELECT count(*) FROM sessions WHERE last_seen_at >= created_at + 3600000";
+        used = database.query_row(used_since, [], |row| row.get(0)).expect("a count");
+        if used == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert_eq!(used, 1);
+    house.stop();
+    reading.await.expect("no panic").expect("an end");
+}
+
+#[tokio::test]
 async fn the_newest_session_lives_however_many_begin_at_one_moment() {
     let house = House::lived_in().await;
     for _ in 0..130 {

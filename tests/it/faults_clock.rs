@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     deeds::{NO_THROTTLE, first_account},
     house::{PASSWORD, Server, gatelodge, text},
-    program::folder,
+    program::{folder, run_with_input},
 };
 
 fn library() -> Option<PathBuf> {
@@ -29,6 +29,8 @@ struct Clocked {
 impl Clocked {
     fn start() -> Option<Self> {
         let (library, home) = (library()?, folder());
+        let adding = ["user", "add", "ann", "--email", "ann@example.org", "--password-stdin"];
+        run_with_input(home.path(), &adding, PASSWORD).succeeded();
         let file = home.path().join("clock");
         fs::write(&file, "+0").expect("written");
         let mut command = gatelodge();
@@ -98,7 +100,6 @@ impl Clocked {
 #[test]
 fn a_clock_that_goes_back_an_hour_locks_nobody_out_and_revives_nothing() {
     let Some(house) = Clocked::start() else { return };
-    first_account(&house.server);
     let (token, refresh) = house.sign_in();
     let gone = house.signed_out(house.sign_in().0);
     let (key, _) = house.key(&token);
@@ -135,7 +136,7 @@ fn a_clock_that_goes_back_an_hour_locks_nobody_out_and_revives_nothing() {
 #[test]
 fn a_clock_that_goes_on_a_day_ends_what_ends_and_nothing_of_it_stays() {
     let Some(house) = Clocked::start() else { return };
-    let admin = first_account(&house.server);
+    let (admin, _) = house.sign_in();
     let (token, refresh) = house.sign_in();
     let (key, _) = house.key(&token);
     let gone = house.signed_out(house.sign_in().0);

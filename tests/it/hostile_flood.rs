@@ -463,14 +463,3 @@ fn a_database_that_cannot_be_used_stops_the_start_and_stays_as_it_is() {
     std::fs::create_dir(file.path().join("gatelodge.db")).expect("a folder in the way");
     refused(file.path(), "gatelodge.db");
 }
-
-#[test]
-fn a_second_server_on_the_same_folder_refuses_to_start() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let _first = Server::start(folder.path(), &[]);
-    let mut second = gatelodge();
-    second.current_dir(folder.path()).env("GATELODGE_SERVER__LISTEN", "127.0.0.1:0").envs(cheap());
-    let ended = second.output().expect("the program");
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert!(!ended.status.success() && said.contains("already serves"), "{said}");
-}

@@ -8,7 +8,7 @@ use std::{
 use gatelodge::http::client::Surroundings;
 use serde_json::{Value, json};
 
-use super::house::{Answer, House, PASSWORD, Server, text};
+use super::house::{Answer, House, PASSWORD, Plan, Server, text};
 
 const FORWARDING: [(&str, &str); 5] = [
     ("x-forwarded-for", "203.0.113.7"),
@@ -26,16 +26,14 @@ async fn wrong_password(house: &House, from: &str, headers: &[(&'static str, &st
 }
 
 /// A proxy at 10.0.0.1, and one before it in a network of its own.
+fn proxied(plan: &mut Plan) {
+    let networks = ["10.0.0.1/32", "192.0.2.0/24"].map(|net| net.parse().expect("a network"));
+    plan.http.surroundings =
+        Surroundings { trusted_proxies: networks.to_vec(), ..Surroundings::default() };
+}
+
 async fn behind_proxies() -> House {
-    House::lived_in_with(|plan| {
-        plan.http.surroundings = Surroundings {
-            trusted_proxies: ["10.0.0.1/32", "192.0.2.0/24"]
-                .map(|net| net.parse().expect("a network"))
-                .to_vec(),
-            ..Surroundings::default()
-        };
-    })
-    .await
+    House::lived_in_with(proxied).await
 }
 
 async fn addresses(house: &House, name: &str) -> Vec<String> {
@@ -90,6 +88,19 @@ async fn a_forwarding_header_of_an_untrusted_peer_is_not_from_inside_the_house()
         };
         assert_eq!((pad("10.0.0.2").await, pad("").await), (0, 1));
     }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_that_tells_of_nobody_makes_no_first_account() {
+    let body = json!({"username": "ann", "email": "a@example.org", "password": PASSWORD});
+    let house = House::with(proxied).await;
+    let made = async |from: &str| {
+        house.post("/api/v1/setup/initialize").json(&body).from(from).send().await
+    };
+    made("10.0.0.1").await.problem(403, "forbidden");
+    let options = house.get("/api/v1/auth/options").from("10.0.0.1").send().await.json();
+    assert_eq!(options["setup_token_required"], true);
+    assert_eq!(made("10.0.0.2").await.status, 201);
 }
 
 #[tokio::test]

@@ -157,7 +157,7 @@ fn renewed(
     end_all: bool,
 ) -> Result<Replaced> {
     let old = folder.join(FILE_NAME);
-    let replaced = match examine(folder) {
+    let mut replaced = match examine(folder) {
         Examined::Absent => Replaced::Nothing,
         Examined::Damaged(faults) => Replaced::Unreadable(faults.join("; ")),
         Examined::Refused(error) => Replaced::Unreadable(error.to_string()),
@@ -169,23 +169,19 @@ fn renewed(
             Replaced::AtHand(Contents::of(&old, now)?, Comparison::default())
         }
     };
-    let is_at_hand = matches!(replaced, Replaced::AtHand(..));
     let transaction = database.transaction()?;
     renew_generation(&transaction)?;
     compare::forget_links(&transaction)?;
-    let replaced = match replaced {
-        Replaced::AtHand(contents, _) => {
-            Replaced::AtHand(contents, Comparison::end_what_ended(&transaction, now)?)
-        }
-        other => other,
-    };
+    if let Replaced::AtHand(_, comparison) = &mut replaced {
+        *comparison = Comparison::end_what_ended(&transaction, now)?;
+    }
     if end_all {
         compare::end_all(&transaction, now)?;
     }
     let event = Event::new(EventKind::DatabaseRestored, &Caller::operator(), now);
     event.append(&transaction)?;
     transaction.commit()?;
-    if is_at_hand {
+    if matches!(replaced, Replaced::AtHand(..)) {
         database.execute("DETACH DATABASE replaced", [])?;
     }
     Ok(replaced)
