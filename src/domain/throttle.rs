@@ -20,7 +20,8 @@ use super::{
     permissions::SYSTEM_ADMIN,
 };
 
-/// Entries kept for each of the two maps: about 2 MB at the most.
+/// Entries kept for each of the two maps: about 2 MB at the most, if nothing more is known of each
+/// address than that it failed.
 const MAX_ENTRIES: usize = 16_384;
 
 /// `throttle.max_attempts` and `window_seconds`, `rate_limit.requests_per_second` and `burst`.
@@ -74,10 +75,18 @@ impl Verdict {
     }
 }
 
+#[derive(Default)]
 struct Window {
     ends: Duration,
     failures: u32,
     in_flight: u32,
+    /// Few have any: thousands of invented addresses must be small.
+    more: Option<Box<More>>,
+}
+
+/// What clients leave behind that repeat a credential, or try more at once than may fail.
+#[derive(Default)]
+struct More {
     wrong: Vec<KnownWrong>,
     freed: Arc<Notify>,
 }
@@ -229,7 +238,7 @@ impl Throttle {
                     window.in_flight += 1;
                     return Ok(Reservation { throttle: self.clone(), subject, counts: true });
                 }
-                Arc::clone(&window.freed).notified_owned()
+                Arc::clone(&window.more().freed).notified_owned()
             };
             freed.await;
         }
@@ -244,16 +253,9 @@ impl Throttle {
         if windows.len() >= MAX_ENTRIES && !windows.contains_key(&subject) {
             make_room(windows, |window| window.is_over(now));
         }
-        let window = windows.entry(subject).or_insert_with(|| Window {
-            ends: Duration::ZERO,
-            failures: 0,
-            in_flight: 0,
-            wrong: Vec::new(),
-            freed: Arc::new(Notify::new()),
-        });
+        let window = windows.entry(subject).or_default();
         if now >= window.ends {
-            window.failures = 0;
-            window.wrong.clear();
+            window.forgive();
         }
         window
     }
@@ -263,7 +265,8 @@ impl Throttle {
         let now = self.0.clock.ticks();
         let windows = lock(&self.0.windows);
         let window = windows.get(&subject).filter(|window| now < window.ends)?;
-        window.wrong.iter().find(|known| known.digest == *digest).map(|known| known.generation)
+        let mut wrong = window.more.as_ref()?.wrong.iter();
+        wrong.find(|known| known.digest == *digest).map(|known| known.generation)
     }
 
     /// Everybody with failures in a window that lasts.
@@ -287,9 +290,8 @@ impl Throttle {
         let mut windows = lock(&self.0.windows);
         let Some(window) = windows.get_mut(&subject) else { return false };
         let counted = window.failures > 0 && now < window.ends;
-        window.failures = 0;
-        window.wrong.clear();
-        window.freed.notify_waiters();
+        window.forgive();
+        window.wake();
         counted
     }
 
@@ -310,8 +312,7 @@ impl Throttle {
         let Some(window) = windows.get_mut(&subject) else { return verdict.is_failure() };
         window.in_flight = window.in_flight.saturating_sub(1);
         if verdict.is_failure() && now >= window.ends {
-            window.failures = 0;
-            window.wrong.clear();
+            window.forgive();
             window.ends = now + self.0.policy.window;
         }
         let counts = match verdict {
@@ -320,7 +321,7 @@ impl Throttle {
             Verdict::WrongAs(wrong) => window.remember(wrong, limit.min(16)),
         };
         window.failures += u32::from(counts);
-        window.freed.notify_waiters();
+        window.wake();
         if window.in_flight == 0 && window.failures == 0 {
             windows.remove(&subject);
         }
@@ -340,13 +341,32 @@ impl Window {
         self.in_flight == 0 && now >= self.ends
     }
 
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    fn forgive(&mut self) {
+        self.failures = 0;
+        if let Some(more) = &mut self.more {
+            more.wrong.clear();
+        }
+    }
+
+    /// Whoever waits for a try of the same address looks again.
+    fn wake(&self) {
+        if let Some(more) = &self.more {
+            more.freed.notify_waiters();
+        }
+    }
+
     /// Whether this wrong credential is a new one.
     fn remember(&mut self, wrong: KnownWrong, limit: usize) -> bool {
-        let before = self.wrong.len();
-        self.wrong.retain(|known| known.digest != wrong.digest);
-        let is_new = self.wrong.len() == before;
-        if self.wrong.len() < limit {
-            self.wrong.push(wrong);
+        let known = &mut self.more().wrong;
+        let before = known.len();
+        known.retain(|known| known.digest != wrong.digest);
+        let is_new = known.len() == before;
+        if known.len() < limit {
+            known.push(wrong);
         }
         is_new
     }
