@@ -400,8 +400,8 @@ pub fn opml_lists(data: &[u8]) {
     house().ask("PUT", "/subscriptions/ann/fuzz.opml", "127.0.0.1", &headers, data);
 }
 
-/// A configuration file, with `{secret}` as in bodies; only the name of a setting that there is not is
-/// repeated, so that whoever mistyped it finds it.
+/// A configuration file, with `{secret}` as in bodies: what is wrong with a setting is told with its
+/// value, but not of those that hold a secret.
 pub fn config_file(data: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("gatelodge.yaml");
@@ -409,7 +409,10 @@ pub fn config_file(data: &[u8]) {
     if let Err(error) = config::load(Some(&path), folder.path(), &[]) {
         let said = error.to_string();
         assert!(!said.trim_end().contains('\n'), "one line: {said}");
-        assert!(!said.contains(SECRET) || said.contains("is not a setting"), "repeats: {said}");
+        let of_a_secret =
+            ["secret", "password", "passphrase"].iter().any(|name| said.contains(name));
+        let is_known = !said.contains("is not a setting");
+        assert!(!(of_a_secret && is_known && said.contains(SECRET)), "repeats: {said}");
     }
 }
 
