@@ -9,6 +9,7 @@ pub mod api_keys;
 pub mod backups;
 pub mod basic_session;
 pub mod caller;
+pub mod carriers;
 pub mod clock;
 pub mod disk;
 pub mod error;
@@ -61,6 +62,7 @@ use backups::{
     nightly::{Copies, Nightly},
     seal::Seal,
 };
+use carriers::Lives;
 pub use clock::{Clock, Timestamp};
 use error::Result;
 use events::EventHub;
@@ -72,7 +74,6 @@ use lookout::Lookout;
 use passwords::{HashPolicy, Hasher};
 use podcasts::upgrades::Probes;
 use secret::{MasterSecret, Secret, TokenDigest, random_bytes, random_text};
-use sessions::Lives;
 use sign_up::RegistrationMode;
 use smtp::MailSettings;
 use sso::{Flows, Providers, SsoSettings};

@@ -12,74 +12,35 @@ use std::{
 };
 
 use gatelodge::{
-    db::Checkpoints,
+    cli, config,
     domain::{
         Settings,
-        backups::seal::Seal,
-        letters::Language,
         passwords::{HashKind, HashPolicy},
-        sessions::Lives,
-        sign_up::RegistrationMode,
-        sso::SsoSettings,
-        throttle::ThrottlePolicy,
     },
 };
 
-/// Cheap hashes: what is measured here is everything else. No bucket: it would be all that is
-/// measured.
+/// As they are without a configuration, but that hashes are cheap, since what is measured is
+/// everything else; no bucket, since it would be all that is measured; and every token outlives the
+/// measuring.
 pub fn settings(folder: &Path) -> Settings {
     let day = Duration::from_secs(24 * 3600);
-    Settings {
-        data_dir: folder.to_owned(),
-        jwt_secret: None,
-        master_key_file: None,
-        hash: HashPolicy {
-            kind: HashKind::Argon2id,
-            memory: 64,
-            passes: 1,
-            parallelism: 1,
-            lanes: 1,
-            queue: 256,
-        },
-        weak_hashing: true,
-        password_min_length: 0,
-        email_confirmation_required: false,
-        registration: RegistrationMode::Closed,
-        throttle: ThrottlePolicy {
-            max_attempts: 5,
-            window: Duration::from_secs(300),
-            requests_per_second: 0,
-            burst: 60,
-        },
-        // Every token outlives the measuring.
-        lives: Lives {
-            native_access: day,
-            native_refresh: day * 30,
-            pages_cookie: day * 30,
-            pin_access: day,
-            pin_refresh: day * 30,
-            pair_access: day,
-            pair_refresh: day * 7,
-            signup_token: day,
-            gpodder_cookie: day * 365,
-        },
-        api_key_prefix: "lodge".to_owned(),
-        link_base: None,
-        verification_life: day,
-        mail: None,
-        language: Language::English,
-        new_sign_in_letters: true,
-        pin_networks: vec!["127.0.0.0/8".parse().expect("a network")],
-        pin_list_users: true,
-        events_kept: day * 90,
-        signup_role: "developer".to_owned(),
-        mask_addresses: false,
-        probe_https: false,
-        sso: SsoSettings::default(),
-        checkpoints: Checkpoints::Own,
-        nightly: None,
-        seal: Seal::None,
-    }
+    let config = config::load(None, folder, &[]).expect("no configuration");
+    let mut settings = cli::settings(&config);
+    settings.hash = HashPolicy {
+        kind: HashKind::Argon2id,
+        memory: 64,
+        passes: 1,
+        parallelism: 1,
+        lanes: 1,
+        queue: 256,
+    };
+    settings.weak_hashing = true;
+    settings.throttle.requests_per_second = 0;
+    settings.lives.pin_access = day;
+    settings.lives.pair_access = day;
+    settings.lives.signup_token = day;
+    settings.probe_https = false;
+    settings
 }
 
 /// SQL that gives `?1` accounts more, as they are after a sign-in.

@@ -7,12 +7,13 @@ use super::{
     Core, Timestamp,
     accounts::{self, AccountId},
     caller::Caller,
+    carriers::Carrier,
     error::{Error, Result, Why},
     events::{Event, EventKind},
     known::SessionKey,
     places,
     secret::{Secret, TokenDigest},
-    sessions::{self, Carrier, SessionId},
+    sessions::{self, SessionId},
     tokens::Issued,
 };
 

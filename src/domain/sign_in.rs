@@ -8,13 +8,14 @@ use super::{
     Core, Timestamp,
     accounts::{self, Account, AccountId, Email, Username, canonical},
     caller::{Caller, Origin},
+    carriers::Carrier,
     error::{Error, Field, Reason, Result, Why},
     events::{Event, EventKind},
     known::RightBasic,
     passwords::Place,
     places,
     secret::{Secret, keyed_digest},
-    sessions::{self, Carried, Carrier},
+    sessions::{self, Carried},
 };
 
 /// A right Basic credential is remembered this long, so that clients which send it with every

@@ -10,6 +10,7 @@ use super::{
     accounts::{self, Account, Email, NewAccount, Status, Username, check_line},
     api_keys,
     caller::Origin,
+    carriers::Carrier,
     error::{Clash, Denied, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
     identities, invitations,
@@ -18,7 +19,7 @@ use super::{
     permissions::{ADMIN, DEFAULT_ROLE},
     places,
     secret::{Secret, TokenDigest, random_text},
-    sessions::{self, Carried, Carrier},
+    sessions::{self, Carried},
     sign_in::forget_wrong_pins,
 };
 

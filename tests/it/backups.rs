@@ -327,11 +327,7 @@ fn a_running_server_makes_the_copy_that_is_due_and_keeps_it_in_its_folder() {
     let old = home.path().join("backups/gatelodge-20200101T033000Z.db");
     fs::write(old, "").expect("written");
     let server = Server::start(home.path(), &[("GATELODGE_BACKUP__SCHEDULE", "03:30")]);
-    let made = (0..800).any(|_| {
-        std::thread::sleep(Duration::from_millis(25));
-        server.log().contains("1 account, 0 sessions, 0 API keys")
-    });
-    assert!(made, "{}", server.log());
+    server.lines("1 account, 0 sessions, 0 API keys", 1);
     let copies = names(&home.path().join("backups"));
     assert_eq!(copies.len(), 2, "{copies:?}");
     assert_eq!(accounts(&home.path().join("backups").join(&copies[1])), 1);

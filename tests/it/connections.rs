@@ -124,14 +124,6 @@ fn head_is_answered_as_get_without_its_body() {
     }
 }
 
-fn log_line_with(server: &Server, part: &str) -> String {
-    let found = (0..400).find_map(|_| {
-        thread::sleep(Duration::from_millis(10));
-        server.log().lines().find(|line| line.contains(part)).map(str::to_owned)
-    });
-    found.unwrap_or_else(|| panic!("{part:?} is not in the log: {}", server.log()))
-}
-
 #[test]
 fn the_log_has_one_line_for_each_request_and_tells_no_secret() {
     let (_home, server, token) = started(&[]);
@@ -140,7 +132,7 @@ fn the_log_has_one_line_for_each_request_and_tells_no_secret() {
     let answer =
         server.ask("GET", "/api/v1/user?token=in-the-query", &headers, "").expect("an answer");
     let id = answer.header("x-request-id");
-    let line = log_line_with(&server, &id);
+    let line = &server.lines(&id, 1)[0];
     let (line, time) = line.rsplit_once(' ').expect("fields");
     assert!(time.strip_prefix("ms=").is_some_and(|ms| ms.parse::<u64>().is_ok()), "{time}");
     let (_, line) = line.split_once(' ').expect("a time");
@@ -154,7 +146,7 @@ fn the_log_has_one_line_for_each_request_and_tells_no_secret() {
 
     let strange = "/api/v1/%22%0Arequest%20id=forged%1b[31m\"quoted\\";
     let answer = server.ask("GET", strange, &[], "").expect("an answer");
-    let line = log_line_with(&server, &answer.header("x-request-id"));
+    let line = &server.lines(&answer.header("x-request-id"), 1)[0];
     assert!(line.contains("user=\"-\" ") && line.contains(" status=401 "), "{line}");
     assert!(line.contains("\\\"quoted\\\\\" "), "{line}");
     let body = json!({"username": "ann", "password": "Wrong-guess-1"});
@@ -187,7 +179,7 @@ fn a_request_in_flight_is_finished_when_the_server_is_told_to_stop() {
     assert!(idle.hear().starts_with("http/1.1 200 "));
 
     Command::new("kill").arg(server.pid().to_string()).status().expect("kill");
-    log_line_with(&server, "stopping: requests in flight finish");
+    server.lines("stopping: requests in flight finish", 1);
     let closed = (0..400).any(|_| {
         thread::sleep(Duration::from_millis(10));
         TcpStream::connect(server.address).is_err()

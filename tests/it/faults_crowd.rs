@@ -70,12 +70,7 @@ fn a_server_without_files_left_serves_on_says_so_once_and_recovers() {
     limit(&server, &format!("{}:", files(&server) + 4));
     let waiting: Vec<TcpStream> =
         (0..40).map(|_| connect(server.address).expect("a connection")).collect();
-    let said = |part: &str| server.log().matches(part).count();
-    let told = (0..400).any(|_| {
-        thread::sleep(Duration::from_millis(25));
-        said("trouble kind=connections") > 0
-    });
-    assert!(told, "{}", server.log());
+    server.lines("trouble kind=connections", 1);
     let before = ticks(&server);
     thread::sleep(Duration::from_secs(2));
     // A loop that does not wait takes a whole processor: two hundred.
@@ -90,7 +85,7 @@ fn a_server_without_files_left_serves_on_says_so_once_and_recovers() {
         connect(server.address).is_some_and(|mut line| is_served(&mut line))
     });
     assert!(again, "newcomers are let in again");
-    assert_eq!(said("trouble kind=connections"), 1, "{}", server.log());
+    assert_eq!(server.lines("trouble kind=connections", 1).len(), 1, "{}", server.log());
     assert!(!server.log().contains(" panic "));
 }
 
@@ -112,11 +107,7 @@ fn what_the_system_allows_is_raised_and_what_it_does_not_allow_is_not_promised()
     server.kill();
     let server = allowed(home.path(), "100:100", "512");
     // It says so after it says where it serves.
-    let told = (0..400).any(|_| {
-        thread::sleep(Duration::from_millis(25));
-        server.log().contains("4 connections are taken at once")
-    });
-    assert!(told, "{}", server.log());
+    server.lines("4 connections are taken at once", 1);
     // They wait outside, and nothing goes wrong within.
     let mut inside: Vec<TcpStream> =
         (0..4).map(|_| connect(server.address).expect("a connection")).collect();

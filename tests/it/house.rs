@@ -12,20 +12,14 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use gatelodge::{
-    db::Checkpoints,
+    cli, config,
     domain::{
         Clock, Core, Settings, Timestamp,
-        backups::seal::Seal,
         caller::Caller,
-        letters::Language,
         passwords::{HashKind, HashPolicy},
         people::UserDraft,
         secret::Secret,
-        sessions::Lives,
-        sign_up::RegistrationMode,
         smtp::{Encryption, MailSettings, Patience},
-        sso::SsoSettings,
-        throttle::ThrottlePolicy,
     },
     http::{self, Dialects, HttpSettings, client::Surroundings},
 };
@@ -59,61 +53,24 @@ pub struct House {
     folder: TempDir,
 }
 
-/// Cheap hashes: tests of the cost itself set their own.
+/// As they are without a configuration, but that hashes are cheap (tests of the cost itself set their
+/// own), no bucket makes anybody wait, and letters would go out.
 fn settings(folder: &Path) -> Settings {
-    let day = Duration::from_secs(24 * 3600);
-    Settings {
-        data_dir: folder.to_owned(),
-        jwt_secret: None,
-        master_key_file: None,
-        hash: HashPolicy {
-            kind: HashKind::Argon2id,
-            memory: 64,
-            passes: 1,
-            parallelism: 1,
-            lanes: 2,
-            queue: 256,
-        },
-        weak_hashing: false,
-        password_min_length: 0,
-        email_confirmation_required: false,
-        registration: RegistrationMode::Closed,
-        throttle: ThrottlePolicy {
-            max_attempts: 5,
-            window: Duration::from_secs(300),
-            requests_per_second: 0,
-            burst: 60,
-        },
-        lives: Lives {
-            native_access: day,
-            native_refresh: day * 30,
-            pages_cookie: day * 30,
-            pin_access: Duration::from_secs(60),
-            pin_refresh: day * 30,
-            pair_access: Duration::from_secs(8 * 3600),
-            pair_refresh: day * 7,
-            signup_token: Duration::from_secs(30 * 60),
-            gpodder_cookie: day * 365,
-        },
-        api_key_prefix: "lodge".to_owned(),
-        link_base: Some("https://gate.example.org".to_owned()),
-        verification_life: day,
-        mail: Some(nowhere()),
-        language: Language::English,
-        new_sign_in_letters: true,
-        pin_networks: ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "192.168.0.0/16"]
-            .map(|net| net.parse().expect("a network"))
-            .to_vec(),
-        pin_list_users: true,
-        events_kept: day * 90,
-        signup_role: "developer".to_owned(),
-        mask_addresses: false,
-        probe_https: false,
-        sso: SsoSettings::default(),
-        checkpoints: Checkpoints::Own,
-        nightly: None,
-        seal: Seal::None,
-    }
+    let config = config::load(None, folder, &[]).expect("no configuration");
+    let mut settings = cli::settings(&config);
+    settings.hash = HashPolicy {
+        kind: HashKind::Argon2id,
+        memory: 64,
+        passes: 1,
+        parallelism: 1,
+        lanes: 2,
+        queue: 256,
+    };
+    settings.throttle.requests_per_second = 0;
+    settings.link_base = Some("https://gate.example.org".to_owned());
+    settings.mail = Some(nowhere());
+    settings.probe_https = false;
+    settings
 }
 
 /// A mail server that nobody asks, since no worker runs in a test house.
@@ -452,17 +409,10 @@ impl Server {
         server
     }
 
-    /// The token that a server without accounts prints; whoever reads its log may lag behind.
+    /// The token that a server without accounts prints.
     pub fn setup_token(&self) -> String {
-        for _ in 0..200 {
-            let log = self.log();
-            let lines = log.lines().find_map(|line| line.split("X-Setup-Token: ").nth(1));
-            if let Some(token) = lines {
-                return token.to_owned();
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        panic!("no set-up token: {}", self.log());
+        let said = self.lines("X-Setup-Token: ", 1);
+        said[0].split("X-Setup-Token: ").nth(1).expect("a token").to_owned()
     }
 
     fn wait_until_healthy(&self) {
@@ -477,6 +427,22 @@ impl Server {
 
     pub fn log(&self) -> String {
         self.log.lock().expect("unpoisoned").clone()
+    }
+
+    /// The lines of its log that hold `part`, once there are `wanted` of them: what reads the log may
+    /// lag behind.
+    #[track_caller]
+    pub fn lines(&self, part: &str, wanted: usize) -> Vec<String> {
+        for _ in 0..800 {
+            let log = self.log();
+            let found: Vec<_> =
+                log.lines().filter(|line| line.contains(part)).map(str::to_owned).collect();
+            if found.len() >= wanted {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        panic!("not {wanted} times {part:?}: {}", self.log());
     }
 
     /// One request on a connection of its own; `None` when the server is not there.

@@ -25,26 +25,13 @@ fn fail(server: &Server, name: &str) {
     assert_eq!(server.json("POST", LOGIN, "", &body).status, 401);
 }
 
-/// The lines once so many of them fit.
-fn lines(server: &Server, part: &str, wanted: usize) -> Vec<String> {
-    for _ in 0..400 {
-        let log = server.log();
-        let found: Vec<_> = log.lines().filter(|l| l.contains(part)).map(str::to_owned).collect();
-        if found.len() >= wanted {
-            return found;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("not {wanted} times {part:?}: {}", server.log());
-}
-
 #[test]
 fn events_are_told_a_line_each() {
     let (_home, server) = started(&[]);
     fail(&server, "ann");
     fail(&server, "x\" login_failure client=192.0.2.1");
     fail(&server, "mallory");
-    let told = lines(&server, " login_failure ", 3);
+    let told = server.lines(" login_failure ", 3);
     let rest = |line: &str| line.split_once(' ').expect("a time").1.to_owned();
     assert!(told.iter().all(|line| line.ends_with("dialect=native detail=\"\"")), "{told:?}");
     let start = "warn login_failure client=127.0.0.1 user=";
@@ -53,7 +40,7 @@ fn events_are_told_a_line_each() {
     }
     let time = told[0].split(' ').next().expect("a time");
     assert!(time.ends_with('Z') && time.len() >= 20, "{time}");
-    lines(&server, "info account_created client=127.0.0.1 user=\"ann\"", 1);
+    server.lines("info account_created client=127.0.0.1 user=\"ann\"", 1);
     assert!(!server.log().contains("Wrong-guess"), "{}", server.log());
 }
 
@@ -61,7 +48,7 @@ fn events_are_told_a_line_each() {
 fn as_json_every_line_is_an_object() {
     let (_home, server) = started(&[("GATELODGE_LOG__FORMAT", "json")]);
     fail(&server, "ann");
-    lines(&server, "\"event\":\"login_failure\"", 1);
+    server.lines("\"event\":\"login_failure\"", 1);
     let (_, log) = server.terminate();
     let all = log.lines().map(|line| serde_json::from_str(line).expect("an object"));
     let all: Vec<Value> = all.collect();
@@ -78,7 +65,7 @@ fn as_json_every_line_is_an_object() {
 fn the_level_decides_what_is_told() {
     let (_home, server) = started(&[("GATELODGE_LOG__LEVEL", "warn")]);
     fail(&server, "ann");
-    lines(&server, " warn login_failure ", 1);
+    server.lines(" warn login_failure ", 1);
     let (_, log) = server.terminate();
     assert!(!log.contains(" info ") && log.contains("serves on"), "{log}");
 
@@ -93,7 +80,7 @@ fn the_level_decides_what_is_told() {
 fn masked_addresses_are_masked_here_too() {
     let (_home, server) = started(&[("GATELODGE_LOGS__MASK_ADDRESSES", "true")]);
     fail(&server, "ann");
-    lines(&server, "login_failure client=127.0.0.0 ", 1);
+    server.lines("login_failure client=127.0.0.0 ", 1);
     let (_, log) = server.terminate();
     assert!(log.contains("request id=") && !log.contains("client=127.0.0.1"), "{log}");
 }
@@ -131,7 +118,7 @@ fn fail2ban_finds_failed_sign_ins_and_nothing_else() {
         server.ask("GET", path, &[], "").expect("an answer");
         let good = json!({"username": "ann", "password": PASSWORD});
         assert_eq!(server.json("POST", LOGIN, "", &good).status, 200);
-        lines(&server, "login_failure", 3);
+        server.lines("login_failure", 3);
         let (_, log) = server.terminate();
         // As fail2ban writes an entry of the journal: its time, the machine, the program, the line.
         let entry = |line: &str| match line.split_once(' ') {

@@ -264,15 +264,9 @@ async fn a_ticket_in_the_query_is_in_no_log_and_no_entry() {
     let kept = tower.server.json("GET", "/api/logs?limit=1000", &tower.ann.access, &NONE).text();
     assert!(kept.contains("/api/ws/logs"), "{kept}");
     tower.mark("/api/the-log-has-come-so-far");
-    let log = || tower.server.log();
-    for _ in 0..400 {
-        if log().contains("the-log-has-come-so-far") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    let log = log();
-    assert!(log.contains("/api/ws/logs") && log.contains("the-log-has-come-so-far"), "{log}");
+    tower.server.lines("the-log-has-come-so-far", 1);
+    let log = tower.server.log();
+    assert!(log.contains("/api/ws/logs"), "{log}");
     for text in [kept, log, entry.to_string()] {
         assert!(!text.contains(&ticket) && !text.contains("token="), "{text}");
     }

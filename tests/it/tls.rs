@@ -7,7 +7,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    thread,
     time::Duration,
 };
 
@@ -125,17 +124,6 @@ fn hang_up(server: &Server) {
     assert!(Command::new("kill").args(["-HUP", &pid]).status().expect("kill").success());
 }
 
-#[track_caller]
-fn wait_for(server: &Server, words: &str, times: usize) {
-    for _ in 0..1000 {
-        if server.log().matches(words).count() >= times {
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{words:?} never came: {}", server.log());
-}
-
 /// A house with files of an authority, and the server on them.
 fn certified() -> (TempDir, Authority, Server, SocketAddr) {
     let home = folder();
@@ -236,7 +224,7 @@ fn sighup_brings_the_new_certificate_and_open_connections_live_on() {
     let new = of_file(home.path().join("chain.pem"));
     assert_ne!(old, new);
     hang_up(&server);
-    wait_for(&server, "loaded again: certificate for https: good until ", 1);
+    server.lines("loaded again: certificate for https: good until ", 1);
     assert_eq!(shown(address), new);
     ask("close");
     open.wait().expect("an end");
@@ -252,18 +240,18 @@ fn a_certificate_that_will_not_do_leaves_the_one_from_before_in_place() {
     authority.issue(home.path(), 61);
     fs::write(&chain, &good).expect("written");
     hang_up(&server);
-    wait_for(&server, "does not belong to its key", 1);
+    server.lines("does not belong to its key", 1);
     fs::write(&chain, "no certificate").expect("written");
     hang_up(&server);
-    wait_for(&server, "holds no certificate", 1);
+    server.lines("holds no certificate", 1);
     fs::remove_file(&chain).expect("removed");
     hang_up(&server);
-    wait_for(&server, "there is no such file", 1);
+    server.lines("there is no such file", 1);
     assert_eq!(shown(address), old);
     assert!(!server.log().contains("PRIVATE KEY"), "{}", server.log());
     authority.issue(home.path(), 62);
     hang_up(&server);
-    wait_for(&server, "loaded again", 1);
+    server.lines("loaded again", 1);
     assert_eq!(shown(address), of_file(chain));
 }
 
@@ -272,7 +260,7 @@ fn sighup_ends_no_server_that_has_no_certificate() {
     let home = folder();
     let server = Server::start(home.path(), &[]);
     hang_up(&server);
-    wait_for(&server, "there is none to load", 1);
+    server.lines("there is none to load", 1);
     assert_eq!(server.ask("GET", "/health", &[], "").expect("an answer").status, 200);
 }
 
@@ -295,7 +283,7 @@ fn a_self_signed_certificate_is_made_told_of_and_kept() {
     assert_eq!(shown(secure_address(&server)), seen);
     fs::remove_file(&path).expect("removed");
     hang_up(&server);
-    wait_for(&server, "loaded again", 1);
+    server.lines("loaded again", 1);
     let next = shown(secure_address(&server));
     assert!(next != seen && next == of_file(path));
 }

@@ -10,13 +10,13 @@ use crate::domain::{
     Core, Timestamp,
     accounts::{self, Account, Email, NewAccount, Status, Username, check_line},
     caller::{Caller, Origin},
+    carriers::Carrier,
     error::{Clash, Denied, Error, Field, Result},
     events::{Event, EventKind},
     identities::{self, Identity},
     letters::Purpose,
     permissions::ADMIN,
-    places,
-    sessions::{self, Carrier},
+    places, sessions,
     sign_up::{self, Ground},
 };
 

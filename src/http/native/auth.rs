@@ -12,10 +12,10 @@ use super::{
 use crate::{
     domain::{
         Core,
+        carriers::Carrier,
         error::{Error, Field, Reason},
         passwords::PasswordRule,
         secret::Secret,
-        sessions::Carrier,
         sign_in::{Proof, SignIn, SignedIn},
         sign_up::{Registered, Registration},
     },

@@ -12,10 +12,10 @@ use super::{
 use crate::{
     domain::{
         Core,
+        carriers::Carrier,
         error::Error,
         passwords::PasswordRule,
         secret::Secret,
-        sessions::Carrier,
         sign_up::{Registered, Registration, RegistrationMode},
     },
     http::visitor::Visitor,

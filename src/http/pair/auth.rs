@@ -7,10 +7,11 @@ use super::{DIALECT, Tag, ask::Signed, error::PairError};
 use crate::{
     domain::{
         Core,
+        carriers::Carrier,
         error::{Error, Why},
         passwords::PasswordRule,
         secret::Secret,
-        sessions::{Carried, Carrier},
+        sessions::Carried,
         sign_in::{Proof, SignIn},
     },
     http::{lenient::Lenient, visitor::Visitor},

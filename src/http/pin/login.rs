@@ -21,9 +21,10 @@ use crate::{
     domain::{
         Core,
         caller::Origin,
+        carriers::Carrier,
         error::{Error, Why},
         secret::Secret,
-        sessions::{Carried, Carrier},
+        sessions::Carried,
         sign_in::{Proof, SignIn, SignedIn},
         tokens::Issued,
     },

@@ -11,7 +11,7 @@ use super::{
     shapes::{Permission, User, permissions},
 };
 use crate::{
-    domain::{Core, sessions::Carrier},
+    domain::{Core, carriers::Carrier},
     http::{serial::Serial, visitor::Visitor},
 };
 
