@@ -27,6 +27,23 @@ debian() {
     "${as[@]}" apt-get update -q && "${as[@]}" apt-get install -qy --no-install-recommends "${missing[@]}"
 }
 
+# Debian's compiler with its standard library for another architecture, and an emulator. An index that
+# does not load is taken out again: with half of it nothing can be installed at all.
+cross() {
+    local arch="$1" target="$2" gnu="$3" emulator="$4" was rustc
+    for rustc in rustc /usr/bin/rustc; do
+        compgen -G "$("$rustc" --print target-libdir --target "$target")/libstd-*.rlib" &&
+            command -v "$gnu-gcc" && command -v "$emulator" && return
+    done
+    was="$(dpkg --print-foreign-architectures)"
+    dpkg --add-architecture "$arch" && apt-get update -q && apt-get install -qy \
+        --no-install-recommends rustc-web "libstd-rust-web-dev:$arch" "gcc-$gnu" \
+        "libc6-dev-$arch-cross" qemu-user-static && return
+    grep -qx "$arch" <<<"$was" || dpkg --remove-architecture "$arch"
+    apt-get update -q
+    return 1
+}
+
 # The packages of a folder's lock file, in another folder. They run no scripts of their own here.
 modules() {
     local from="$1" to="$2"
