@@ -32,13 +32,13 @@ const RULES: &[(&str, &[&str])] = &[
             "RealIp",
         ],
     ),
-    ("http/native/", &["http::pair", "super::super::pair"]),
-    ("http/pair/", &["http::native", "super::super::native"]),
     ("config.rs", &["crate::domain", "crate::http", "crate::cli", "crate::db"]),
     ("config/", &["crate::domain", "crate::http", "crate::cli", "crate::db"]),
     ("cli.rs", &["poem", "rusqlite"]),
     ("cli/", &["poem", "rusqlite"]),
 ];
+
+const DIALECTS: [&str; 5] = ["native", "pin", "pair", "signup", "gpodder"];
 
 fn files(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -79,6 +79,31 @@ fn rooms_use_only_what_the_map_allows() {
     }
     assert!(broken.is_empty(), "see the table in docs/HOUSE.md:\n{}", broken.join("\n"));
     assert!(all.len() > 30, "the walk found the source");
+}
+
+#[test]
+fn a_dialect_uses_no_other() {
+    let mut all = Vec::new();
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/");
+    files(Path::new(root), &mut all);
+    let mut of_dialects = 0;
+    for path in &all {
+        let name = path.strip_prefix(root).expect("below it");
+        let Some(own) = DIALECTS.iter().find(|own| name.split(['/', '.']).next() == Some(**own))
+        else {
+            continue;
+        };
+        of_dialects += 1;
+        let code = code(path);
+        for other in DIALECTS.iter().filter(|other| *other != own) {
+            let used = code.split(&format!("{other}::")).rev().skip(1);
+            let used = used.filter(|before| {
+                !before.ends_with(|end: char| end.is_alphanumeric() || end == '_')
+            });
+            assert_eq!(used.count(), 0, "{name} uses {other}");
+        }
+    }
+    assert!(of_dialects > 20, "the walk found the doors");
 }
 
 #[test]
