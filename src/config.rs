@@ -140,7 +140,7 @@ settings! {
     /// The name that letters come from.
     smtp_from_name: String = "Gatelodge", Rule::Line(64);
     [pin: Pin at "pin"]
-    /// Networks from which people can sign in with a PIN.
+    /// Networks from which people can sign in with a PIN. On plain http the name that they ask for has to be an address, a name of the house (`nas`, `nas.local`, `nas.lan`) or that of `server.public_url`.
     networks: Vec<IpNet> = "127.0.0.0/8, ::1/128, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, \
         169.254.0.0/16, fc00::/7, fe80::/10", Rule::Networks;
     /// How long an access token of this interface lasts.

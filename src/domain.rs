@@ -45,6 +45,7 @@ pub mod warnings;
 use std::{
     fmt, fs, io,
     io::Write,
+    net::IpAddr,
     ops::Deref,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -58,6 +59,7 @@ use rusqlite::{Transaction, params};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use accounts::AccountId;
 use backups::{
     nightly::{Copies, Nightly},
     seal::Seal,
@@ -165,6 +167,8 @@ pub struct House {
     pin_turns: Vec<tokio::sync::Mutex<()>>,
     basic_turn: tokio::sync::Mutex<()>,
     basic_given: Cache<basic_session::Place, basic_session::Given>,
+    /// When somebody who came by Basic was last told of.
+    basic_told: Cache<(AccountId, Option<IpAddr>), Timestamp>,
     setup_token: Mutex<Option<TokenDigest>>,
     later: Arc<Semaphore>,
     started: Duration,
@@ -272,6 +276,7 @@ impl Core {
             pin_turns: (0..PIN_TURNS).map(|_| tokio::sync::Mutex::default()).collect(),
             basic_turn: tokio::sync::Mutex::default(),
             basic_given: Cache::new(basic_session::REMEMBERED),
+            basic_told: Cache::new(basic_session::REMEMBERED),
             setup_token: Mutex::default(),
             later: Arc::new(Semaphore::new(LATER)),
             started: clock.ticks(),

@@ -1,12 +1,14 @@
-//! Sessions of clients that come by Basic and keep a cookie: one for each account and address,
-//! given again while it lives (wire, "gpodder").
+//! What stays of clients that come by Basic. Of those that keep a cookie (wire, "gpodder") a session: one
+//! for each account and address, given again while it lives. Of others an event, now and then.
+
+use std::time::Duration;
 
 use rusqlite::{Transaction, params};
 
 use super::{
     Core, Timestamp,
-    accounts::{self, AccountId},
-    caller::Caller,
+    accounts::{self, Account, AccountId},
+    caller::{Caller, Origin},
     carriers::Carrier,
     error::{Error, Result, Why},
     events::{Event, EventKind},
@@ -19,6 +21,9 @@ use super::{
 
 /// How such sessions are told from those of other ways in.
 const METHOD: &str = "basic";
+/// Somebody who comes by Basic without a session is told of this often, for each address: a script
+/// proves its password every few minutes.
+const TOLD_AGAIN: Duration = Duration::from_secs(3600);
 /// Cookies that can be given again; in the file they are digests only.
 pub(super) const REMEMBERED: usize = 1024;
 
@@ -97,6 +102,44 @@ impl Core {
         self.basic_given
             .insert(place, Given { session: carried.session, cookie: issued.text.clone() });
         Ok(issued)
+    }
+
+    /// Whether somebody whom a password has let in was told of a short while ago, or a session tells it.
+    pub(super) fn is_basic_told(&self, account: &Account, origin: &Origin) -> bool {
+        let told = self.basic_told.get(&(account.id, origin.address));
+        let now = self.clock.now();
+        told.is_some_and(|at| at <= now && now < at.plus(TOLD_AGAIN))
+            || origin.dialect == Carrier::GpodderCookie.dialect()
+    }
+
+    /// Tells of somebody whom a password has let in, and writes to them when the network is new.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when the account is no longer what was proven. A disk that takes
+    /// nothing is no reason to refuse who is right: then it is told the next time.
+    pub(super) async fn basic_arrived(&self, account: &Account, origin: &Origin) -> Result<()> {
+        let (id, place) = (account.id, (account.id, origin.address));
+        self.basic_told.insert(place, self.clock.now());
+        let event = Event::from_origin(EventKind::SignedIn, origin, self.clock.now());
+        let event = event.by(account.id).about(METHOD);
+        let (core, account, origin) = (self.clone(), account.clone(), origin.clone());
+        let told = self.deed(move |transaction, now| {
+            if !accounts::unchanged(transaction, &account)? {
+                return Err(Error::Unauthenticated(Why::WrongCredentials));
+            }
+            places::arrived(transaction, &core.settings, &account, &origin, now)?;
+            accounts::note_sign_in(transaction, id, None, now)?;
+            event.append(transaction)
+        });
+        let told = told.await;
+        self.known.forget(id);
+        told.or_else(|trouble| {
+            self.basic_told.remove(&place);
+            match trouble {
+                Error::Unauthenticated(why) => Err(Error::Unauthenticated(why)),
+                _ => Ok(()),
+            }
+        })
     }
 
     /// A live cookie with the time until which it is good, to be sent again.

@@ -382,13 +382,19 @@ impl Core {
         let name = canonical(user);
         let digest =
             keyed_digest(&self.basic_key, &[name.as_bytes(), password.reveal().as_bytes()]);
-        if let Some(account) = self.remembered_basic(user, &digest).await? {
-            return Ok(account);
+        // In boxes, so that requests which are answered from memory do not carry them along.
+        let account = match self.remembered_basic(user, &digest).await? {
+            Some(account) => account,
+            None => {
+                let proven = Box::pin(self.prove_basic(user, password, origin, digest)).await;
+                note(proven.as_ref().err());
+                proven?
+            }
+        };
+        if !self.is_basic_told(&account, origin) {
+            Box::pin(self.basic_arrived(&account, origin)).await?;
         }
-        // In a box, so that requests which are answered from memory do not carry it along.
-        let proven = Box::pin(self.prove_basic(user, password, origin, digest)).await;
-        note(proven.as_ref().err());
-        proven
+        Ok(account)
     }
 
     async fn prove_basic(

@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 use poem::{
     Addr, Request,
-    http::{HeaderMap, HeaderName, Method, header},
+    http::{HeaderMap, HeaderName, header},
 };
 
 use crate::domain::{
@@ -59,18 +59,18 @@ pub struct Surroundings {
 pub struct Browser {
     /// It takes HTML, or tells how it fetches.
     pub is_browser: bool,
-    /// `Sec-Fetch-Mode: cors`: a page asks.
+    /// `Sec-Fetch-Mode: cors`, or a page elsewhere leads here: nobody waits for a window.
     pub by_page: bool,
 }
 
 impl Browser {
-    fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &HeaderMap, own_pages: bool) -> Self {
         let mode = headers.get(FETCH_MODE);
         let fetches = mode.is_some() || FETCH.iter().any(|name| headers.contains_key(name));
         let takes_html = || text(headers, header::ACCEPT).is_some_and(|a| a.contains("text/html"));
         Self {
             is_browser: fetches || takes_html(),
-            by_page: mode.is_some_and(|mode| mode == "cors"),
+            by_page: !own_pages || mode.is_some_and(|mode| mode == "cors"),
         }
     }
 }
@@ -85,6 +85,8 @@ pub struct Facts {
     pub secure: bool,
     /// Browsers may be told to come by https only (RFC 6797).
     pub strict: bool,
+    /// The request comes from our own pages, from allowed ones, or from no page at all.
+    pub own_pages: bool,
     /// The account that asks, for the access log; set by whoever finds out.
     pub user: OnceLock<Arc<Account>>,
     pub browser: Browser,
@@ -103,30 +105,22 @@ impl Facts {
         surroundings: &Arc<Surroundings>,
         request_id: String,
     ) -> Self {
-        let peer = match request.remote_addr().0 {
-            Addr::SocketAddr(address) => Some(address.ip().to_canonical()),
-            _ => None,
-        };
-        let trusted = peer.is_some_and(|peer| within(&surroundings.trusted_proxies, peer));
-        let headers = request.headers();
-        let forwarded = FORWARDING.iter().any(|name| headers.contains_key(name));
-        let address = match (peer, trusted) {
-            (Some(peer), true) => Some(client_behind(headers, &surroundings.trusted_proxies, peer)),
-            _ => peer,
-        };
-        // A proxy that does not say for whom it asks may ask for anybody.
-        let unsaid = trusted && address == peer;
-        let by_name = (trusted && single(headers, X_FORWARDED_PROTO) == Some("https"))
+        let way = Way::of(request, surroundings);
+        let (headers, own_pages) = (request.headers(), way.is_of_own_pages());
+        let address = way.client();
+        // A proxy that does not say for whom it asks, or names another proxy, may ask for anybody.
+        let unsaid = way.trusted
+            && address.is_none_or(|client| within(&surroundings.trusted_proxies, client));
+        let by_name = (way.trusted && way.https)
             || surroundings.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
-        let direct = !forwarded
-            && !unsaid
-            && peer.is_some_and(is_private)
-            && is_own_origin(request, surroundings);
+        let direct = !way.forwarded && !unsaid && way.peer.is_some_and(is_private) && own_pages;
         let origin = Origin {
             address,
-            counts_as_public: unsaid || (forwarded && !trusted),
-            at_home: direct && host_is_home(headers, request, surroundings),
-            nearby: direct && host_is_near(headers, request, surroundings),
+            counts_as_public: unsaid
+                || (way.forwarded && !way.trusted)
+                || (!way.trusted && !way.https && !way.is_asked_for_by_own_name()),
+            at_home: direct && way.host().is_some_and(|host| is_home(host, surroundings)),
+            nearby: direct && way.host().is_some_and(|host| is_near(host, surroundings)),
             user_agent: text(headers, header::USER_AGENT).unwrap_or_default().to_owned(),
             dialect: "",
             setup_token: text(headers, SETUP_TOKEN).map(Secret::new),
@@ -136,12 +130,13 @@ impl Facts {
             surroundings: Arc::clone(surroundings),
             request_id,
             origin,
-            secure: by_name || request.scheme().as_str() == "https",
+            secure: by_name || way.https,
             // A rule for the whole host, and other apps of a home lab share its name: so only where
             // that name is meant to be https, and with a certificate that needs no exception.
             strict: by_name && !surroundings.self_signed,
+            own_pages,
             user: OnceLock::new(),
-            browser: Browser::of(headers),
+            browser: Browser::of(headers, own_pages),
             by_password: OnceLock::new(),
             cookies: Mutex::default(),
             removals: Mutex::default(),
@@ -203,6 +198,124 @@ impl Facts {
     }
 }
 
+/// The way by which a request came, before anything that it says is believed.
+struct Way<'a> {
+    request: &'a Request,
+    surroundings: &'a Surroundings,
+    peer: Option<IpAddr>,
+    /// The peer is one of `server.trusted_proxies`.
+    trusted: bool,
+    /// Some header tells of a proxy.
+    forwarded: bool,
+    /// Our own TLS, or the word of a trusted proxy.
+    https: bool,
+}
+
+impl<'a> Way<'a> {
+    fn of(request: &'a Request, surroundings: &'a Surroundings) -> Self {
+        let peer = match request.remote_addr().0 {
+            Addr::SocketAddr(address) => Some(address.ip().to_canonical()),
+            _ => None,
+        };
+        let trusted = peer.is_some_and(|peer| within(&surroundings.trusted_proxies, peer));
+        let headers = request.headers();
+        let forwarded = FORWARDING.iter().any(|name| headers.contains_key(name));
+        let https = request.scheme().as_str() == "https"
+            || (trusted && single(headers, X_FORWARDED_PROTO) == Some("https"));
+        Self { request, surroundings, peer, trusted, forwarded, https }
+    }
+
+    fn client(&self) -> Option<IpAddr> {
+        let peer = self.peer?;
+        match self.trusted {
+            true => {
+                let proxies = &self.surroundings.trusted_proxies;
+                Some(client_behind(self.request.headers(), proxies, peer))
+            }
+            false => Some(peer),
+        }
+    }
+
+    /// The host that is asked for, and its port if it is said.
+    fn authority(&self) -> Option<(Cow<'a, str>, Option<u16>)> {
+        let headers = self.request.headers();
+        let authority = match single(headers, header::HOST) {
+            Some(host) => Some(host),
+            None if headers.contains_key(header::HOST) => None,
+            None => self.request.uri().authority().map(|authority| authority.as_str()),
+        };
+        authority.and_then(split_host)
+    }
+
+    fn host(&self) -> Option<Cow<'a, str>> {
+        self.authority().map(|(host, _)| host)
+    }
+
+    /// Whether no page elsewhere can make a browser take the name that is asked for as its own (DNS
+    /// rebinding): an address, a name that only a house gives, or one that the configuration has.
+    fn is_asked_for_by_own_name(&self) -> bool {
+        let Some(host) = self.host() else { return false };
+        let allowed = &self.surroundings.allowed_origins;
+        host.parse::<IpAddr>().is_ok()
+            || is_near(&host, self.surroundings)
+            || OF_HOUSES.iter().any(|end| host.ends_with(end))
+            || allowed.iter().any(|url| host_of_url(url).as_ref() == Some(&host))
+    }
+
+    /// Whether a request comes from our own pages, from allowed ones, or from no page at all (wire
+    /// rule 20). Programs send no `Origin` and no `Sec-Fetch-Site`.
+    fn is_of_own_pages(&self) -> bool {
+        let headers = self.request.headers();
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        match (origins.next(), origins.next()) {
+            (Some(origin), None) => origin.to_str().is_ok_and(|origin| self.is_ours(origin.trim())),
+            (Some(_), Some(_)) => false,
+            (None, _) => {
+                let site =
+                    headers.get(FETCH_SITE).map(|value| value.to_str().unwrap_or("cross-site"));
+                !matches!(site, Some("cross-site" | "same-site"))
+            }
+        }
+    }
+
+    fn is_ours(&self, origin: &str) -> bool {
+        let Some((scheme, authority)) = origin.split_once("://") else { return false };
+        let scheme = scheme.to_ascii_lowercase();
+        let Some((host, port)) = split_host(authority) else { return false };
+        let default = if scheme == "https" { 443 } else { 80 };
+        if !["http", "https"].contains(&scheme.as_str()) {
+            return false;
+        }
+        let wanted = (host, port.unwrap_or(default));
+        let same_place = |url: &str| {
+            let Some((other, rest)) = url.split_once("://") else { return false };
+            let place = rest.split('/').next().and_then(split_host);
+            other == scheme
+                && place.is_some_and(|(host, port)| (host, port.unwrap_or(default)) == wanted)
+        };
+        let Surroundings { public_url, allowed_origins, .. } = self.surroundings;
+        if public_url.iter().chain(allowed_origins).any(|url| same_place(url)) {
+            return true;
+        }
+        // Our own host as the browser sees it. Behind a proxy that ends https the scheme that we see
+        // is not the browser's, so the host alone decides, with either scheme's port.
+        let own = self.authority();
+        own.is_some_and(|(host, port)| (host, port.unwrap_or(default)) == wanted)
+            && (scheme == "https" || self.may_be_plain())
+    }
+
+    /// A page over http at our own host and port is ours where that name is one of ours, unless we
+    /// know that the browser came by https. Names are not looked at behind a trusted proxy, which
+    /// answers for its own, and from outside, where a page has nothing to win by taking one.
+    fn may_be_plain(&self) -> bool {
+        let inside = !self.trusted && self.peer.is_some_and(is_private);
+        !self.https && (!inside || self.is_asked_for_by_own_name())
+    }
+}
+
+/// Ends of names that nobody but a house or its router gives.
+const OF_HOUSES: [&str; 4] = [".internal", ".home", ".localdomain", ".fritz.box"];
+
 fn within(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
@@ -253,14 +366,6 @@ pub fn is_private(address: IpAddr) -> bool {
     }
 }
 
-fn host_of<'a>(headers: &'a HeaderMap, request: &'a Request) -> Option<&'a str> {
-    match single(headers, header::HOST) {
-        Some(host) => Some(host),
-        None if headers.contains_key(header::HOST) => None,
-        None => request.uri().authority().map(|authority| authority.as_str()),
-    }
-}
-
 /// Host and port apart, in lower case; a port that is not digits is no host at all.
 fn split_host(authority: &str) -> Option<(Cow<'_, str>, Option<u16>)> {
     if authority.contains(['@', '/', '\\', '?', '#', ' ']) {
@@ -281,10 +386,11 @@ fn split_host(authority: &str) -> Option<(Cow<'_, str>, Option<u16>)> {
     }
 }
 
-fn host_is_home(headers: &HeaderMap, request: &Request, surroundings: &Surroundings) -> bool {
-    let Some((host, _)) = host_of(headers, request).and_then(split_host) else { return false };
+/// What `Host` is in a request of somebody at home (wire rule 2).
+fn is_home(host: impl AsRef<str>, surroundings: &Surroundings) -> bool {
+    let host = host.as_ref();
     let ours = surroundings.public_url.as_deref().and_then(host_of_url);
-    if Some(&host) == ours.as_ref() || host == "localhost" {
+    if ours.is_some_and(|ours| ours == host) || host == "localhost" {
         return true;
     }
     if let Ok(address) = host.parse::<IpAddr>() {
@@ -293,67 +399,17 @@ fn host_is_home(headers: &HeaderMap, request: &Request, surroundings: &Surroundi
     [".local", ".lan", ".home.arpa"].iter().any(|end| host.ends_with(end) && host.len() > end.len())
 }
 
-/// Also a name without dots, as containers and machines call each other: no page elsewhere can make
-/// a browser take such a name for its own (DNS rebinding).
-fn host_is_near(headers: &HeaderMap, request: &Request, surroundings: &Surroundings) -> bool {
-    let host = host_of(headers, request).and_then(split_host);
-    let is_bare = |host: &str| !host.is_empty() && !host.contains(['.', ':']);
-    host.is_some_and(|(host, _)| is_bare(&host)) || host_is_home(headers, request, surroundings)
+/// Also a name without dots, as containers and machines call each other.
+fn is_near(host: impl AsRef<str>, surroundings: &Surroundings) -> bool {
+    let host = host.as_ref();
+    let is_bare = !host.is_empty() && !host.contains(['.', ':']);
+    is_bare || is_home(host, surroundings)
 }
 
 /// The host of a URL in lower case, without the brackets of an IPv6 address.
 pub fn host_of_url(url: &str) -> Option<Cow<'_, str>> {
     let authority = url.split_once("://")?.1.split('/').next()?;
     split_host(authority).map(|(host, _)| host)
-}
-
-/// Whether a state-changing request may come from where it comes (wire rule 20). Requests of
-/// programs carry no `Origin` and no `Sec-Fetch-Site` and pass.
-pub fn may_change_state(request: &Request, surroundings: &Surroundings) -> bool {
-    let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    safe || is_own_origin(request, surroundings)
-}
-
-/// Whether a request comes from our own pages, from allowed ones, or from no page at all.
-pub fn is_own_origin(request: &Request, surroundings: &Surroundings) -> bool {
-    let headers = request.headers();
-    let allowed = match headers.get_all(header::ORIGIN).iter().count() {
-        0 => None,
-        1 => {
-            Some(single(headers, header::ORIGIN).is_some_and(|o| is_ours(o, request, surroundings)))
-        }
-        _ => Some(false),
-    };
-    let site = headers.get(FETCH_SITE).map(|value| value.to_str().unwrap_or("cross-site"));
-    match (allowed, site) {
-        (Some(allowed), _) => allowed,
-        (None, Some("cross-site" | "same-site")) => false,
-        (None, _) => true,
-    }
-}
-
-fn is_ours(origin: &str, request: &Request, surroundings: &Surroundings) -> bool {
-    let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    let scheme = scheme.to_ascii_lowercase();
-    let Some((host, port)) = split_host(authority) else { return false };
-    let default = if scheme == "https" { 443 } else { 80 };
-    if !["http", "https"].contains(&scheme.as_str()) {
-        return false;
-    }
-    let wanted = (host, port.unwrap_or(default));
-    let same_place = |url: &str| {
-        let Some((other, rest)) = url.split_once("://") else { return false };
-        let place = rest.split('/').next().and_then(split_host);
-        other == scheme
-            && place.is_some_and(|(host, port)| (host, port.unwrap_or(default)) == wanted)
-    };
-    if surroundings.public_url.iter().chain(&surroundings.allowed_origins).any(|u| same_place(u)) {
-        return true;
-    }
-    // Our own host as the browser sees it. Behind a proxy that ends https the scheme that we see
-    // is not the browser's, so the host alone decides, with either scheme's port.
-    let own = host_of(request.headers(), request).and_then(split_host);
-    own.is_some_and(|(host, port)| (host, port.unwrap_or(default)) == wanted)
 }
 
 /// A `Set-Cookie` line (RFC 6265, wire rule 19): good for `max_age` seconds, none takes it away.

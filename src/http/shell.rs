@@ -26,7 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     Door,
     allow::Allowed,
-    client::{Facts, Surroundings, may_change_state},
+    client::{Facts, Surroundings},
     metrics::Latencies,
     pages,
     voice::{Speak, Trouble},
@@ -45,6 +45,9 @@ use crate::{
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// All bodies that are being read share this much memory, in KiB.
 const BODIES_KIB: usize = 32 * 1024;
+
+/// What of a path or a method stands in a line of the log, in characters: strangers choose both.
+const SHOWN: usize = 256;
 
 /// The outermost endpoint.
 pub struct Shell<E> {
@@ -90,13 +93,22 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
     }
 
     /// Everything that may refuse a request before its operation sees it.
-    async fn admit(&self, request: &mut Request, door: &Door) -> Result<(), Trouble> {
-        let facts = request.extensions().get::<Arc<Facts>>();
-        if let Some(facts) = facts.filter(|_| door.has_bucket) {
+    async fn admit(
+        &self,
+        request: &mut Request,
+        door: &Door,
+        facts: &Facts,
+    ) -> Result<(), Trouble> {
+        if door.has_bucket {
             self.core.throttle().request(facts.origin.subject())?;
         }
-        if !may_change_state(request, &self.surroundings) {
-            return Err(Error::Forbidden(Denied::CrossSite).into());
+        if !facts.own_pages {
+            if !request.method().is_safe() {
+                return Err(Error::Forbidden(Denied::CrossSite).into());
+            }
+            // A page elsewhere leads the browser here with a password of its own choice: tried, it
+            // would count against the household.
+            drop_basic(request.headers_mut());
         }
         let encodings = request.headers().get_all(header::CONTENT_ENCODING);
         if encodings.iter().any(|value| value != "identity") {
@@ -164,8 +176,8 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
             ("id", Field::Word(&facts.request_id)),
             ("client", Field::Word(&client)),
             ("user", Field::Text(facts.user_name().unwrap_or("-"))),
-            ("method", Field::Word(method)),
-            ("path", Field::Text(path)),
+            ("method", Field::Word(&cut(method.as_str()))),
+            ("path", Field::Text(cut(path))),
             ("status", Field::Number(status.as_u16().into())),
             ("ms", Field::Number(ms)),
         ];
@@ -178,7 +190,7 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         (door, path): (&Door, &str),
         facts: &Facts,
     ) -> Response {
-        if let Err(trouble) = self.admit(&mut request, door).await {
+        if let Err(trouble) = self.admit(&mut request, door, facts).await {
             return (door.speak)(trouble);
         }
         // The operation takes the request along; who asks may have to be known after it.
@@ -276,7 +288,7 @@ fn guarded(
     AssertUnwindSafe(answer).catch_unwind().map(move |answered| {
         answered.unwrap_or_else(|panic| {
             let what = ("what", Field::Text(panic_text(&*panic)));
-            log::entry(Level::Error, "panic", &[("path", Field::Text(path)), what]);
+            log::entry(Level::Error, "panic", &[("path", Field::Text(cut(path))), what]);
             speak(Trouble::Panic)
         })
     })
@@ -300,6 +312,19 @@ fn credentials(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
         kept.extend(headers.get_all(&name).iter().map(|value| (name.clone(), value.clone())));
     }
     kept
+}
+
+fn cut(text: &str) -> &str {
+    text.char_indices().nth(SHOWN).map_or(text, |(end, _)| &text[..end])
+}
+
+fn drop_basic(headers: &mut HeaderMap) {
+    let is_basic = |value: &HeaderValue| {
+        value.as_bytes().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic"))
+    };
+    if headers.get_all(header::AUTHORIZATION).iter().any(is_basic) {
+        headers.remove(header::AUTHORIZATION);
+    }
 }
 
 fn announced(headers: &HeaderMap) -> usize {

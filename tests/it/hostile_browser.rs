@@ -1,6 +1,6 @@
 //! Hostile cases: browser. A page elsewhere makes the browser of somebody in the house ask.
 
-use gatelodge::http::client::Surroundings;
+use gatelodge::http::{client::Surroundings, documents};
 use poem::http::Method;
 use serde_json::{Value, json};
 
@@ -81,6 +81,129 @@ async fn a_page_elsewhere_cannot_act_for_somebody_who_is_signed_in() {
     assert_eq!(house.get("/api/v1/user").header("cookie", &cookie).send().await.status, 200);
     let own = house.post("/api/v1/auth/logout").header("cookie", &cookie);
     assert_eq!(own.header("sec-fetch-site", "same-origin").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn no_operation_that_changes_something_takes_it_from_a_page_elsewhere() {
+    let house = House::lived_in().await;
+    let mut tried = 0;
+    for dialect in ["native", "pin", "pair", "signup", "gpodder"] {
+        let document = documents::generate(dialect).expect("a document").expect("JSON");
+        let document: Value = serde_json::from_str(&document).expect("JSON");
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            let path: Vec<&str> =
+                path.split('/').map(|part| if part.contains('{') { "bob" } else { part }).collect();
+            for method in item.as_object().expect("operations").keys().filter(|m| *m != "get") {
+                for page in [ELSEWHERE[0], ELSEWHERE[1], ELSEWHERE[8], ELSEWHERE[9]] {
+                    let method: Method = method.to_uppercase().parse().expect("a method");
+                    let ask = house.ask(method.clone(), &path.join("/")).basic("bob", PASSWORD);
+                    let answer = from_page(ask, page).send().await;
+                    assert_eq!(answer.status, 403, "{method} {path:?} {page:?}");
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried > 200, "{tried}");
+}
+
+/// What a browser says to a name of an attacker that leads to us (DNS rebinding).
+fn rebound<'a>(ask: Ask<'a>, host: &str) -> Ask<'a> {
+    ask.header("host", host).header("origin", &format!("http://{host}"))
+}
+
+#[tokio::test]
+async fn a_name_that_is_made_to_point_here_lists_nobody_and_tries_nothing() {
+    let house = House::lived_in().await;
+    let pin = json!({"current_password": PASSWORD, "pin": "4711"});
+    let token = house.token("bob").await;
+    let set = house.post("/api/v1/user/pin").bearer(&token).json(&pin).send().await;
+    assert!(set.status < 300, "{}", set.text());
+    let evil = "evil.example:8080";
+    for host in [evil, "localhost.evil.example", "evil.fritz.box.example", ""] {
+        let options = house.get("/api/v1/auth/options").header("host", host).send().await;
+        assert_eq!(options.json()["pin_allowed"], false, "{host}");
+        assert_eq!(options.json()["people"], json!([]), "{host}");
+        assert_eq!(house.get("/users").header("host", host).send().await.status, 401, "{host}");
+        let pin = house.post("/auth/login").json(&json!({"name": "bob", "pin": "4711"}));
+        assert_eq!(pin.header("host", host).send().await.status, 401, "{host}");
+    }
+    // Nothing is tried, so that nothing counts against the household.
+    for _ in 0..6 {
+        let pin = house.post("/auth/login").json(&json!({"name": "bob", "pin": "0000"}));
+        assert_eq!(rebound(pin, evil).send().await.status, 403);
+        let wrong = json!({"username": "bob", "password": "Wrong-guess-1"});
+        let login = house.post("/api/v1/auth/login").json(&wrong);
+        rebound(login, evil).send().await.problem(403, "forbidden");
+    }
+    let near = ["localhost", "192.168.1.5:8080", "[::1]:8080", "nas", "nas.local", "nas.fritz.box"];
+    for host in near {
+        let pin = house.post("/auth/login").json(&json!({"name": "bob", "pin": "4711"}));
+        assert_eq!(rebound(pin, host).send().await.status, 200, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn names_of_the_configuration_are_ours_on_plain_http_too() {
+    let house = House::lived_in_with(|plan| {
+        plan.http.surroundings = Surroundings {
+            public_url: Some("http://gate.example.org".to_owned()),
+            allowed_origins: vec!["http://start.example.org".to_owned()],
+            ..Surroundings::default()
+        };
+    })
+    .await;
+    let body = json!({"username": "bob", "password": PASSWORD});
+    for host in ["gate.example.org", "gate.example.org:8080", "start.example.org:8080"] {
+        let login = rebound(house.post("/api/v1/auth/login").json(&body), host);
+        assert_eq!(login.send().await.status, 200, "{host}");
+        let options = house.get("/api/v1/auth/options").header("host", host).send().await;
+        assert_eq!(options.json()["pin_allowed"], true, "{host}");
+    }
+    // From outside there is nothing to win by a name.
+    let login = rebound(house.post("/api/v1/auth/login").json(&body), "other.example");
+    assert_eq!(login.from("203.0.113.7").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_page_over_http_is_not_ours_where_the_browser_comes_by_https() {
+    let house = House::lived_in_with(|plan| {
+        plan.http.surroundings = Surroundings {
+            trusted_proxies: vec!["10.0.0.1/32".parse().expect("a network")],
+            ..Surroundings::default()
+        };
+    })
+    .await;
+    let login = async |proto: &str, origin: &str| {
+        let body = json!({"username": "bob", "password": PASSWORD});
+        let ask = house.post("/api/v1/auth/login").json(&body).from("10.0.0.1");
+        let ask = ask.header("x-forwarded-for", "203.0.113.7").header("x-forwarded-proto", proto);
+        let ask = ask.header("host", "gate.example.org").header("origin", origin);
+        ask.send().await.status
+    };
+    assert_eq!(login("https", "https://gate.example.org").await, 200);
+    assert_eq!(login("https", "http://gate.example.org").await, 403);
+    assert_eq!(login("http", "http://gate.example.org").await, 200);
+}
+
+#[tokio::test]
+async fn a_page_elsewhere_cannot_use_up_the_tries_of_the_household() {
+    let house = House::lived_in().await;
+    for site in ["cross-site", "same-site"] {
+        for number in 0..6 {
+            for path in ["/api/2/me", "/api/v1/user", "/api/change-password"] {
+                let ask = house.get(path).basic(&format!("x{number}"), "Wrong-guess-1");
+                let ask = ask.header("sec-fetch-site", site).header("sec-fetch-mode", "navigate");
+                let answer = ask.send().await;
+                let told = (answer.status, answer.header("www-authenticate").contains("Basic"));
+                assert!([(401, false), (405, false)].contains(&told), "{path} {told:?}");
+            }
+        }
+    }
+    assert_eq!(house.get("/api/v1/user").basic("bob", PASSWORD).send().await.status, 200);
+    // A page that may ask brings Basic along as ever.
+    let own = house.get("/api/2/me").basic("bob", PASSWORD).header("sec-fetch-site", "same-origin");
+    assert_ne!(own.send().await.status, 401);
 }
 
 #[tokio::test]

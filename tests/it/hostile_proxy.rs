@@ -104,6 +104,26 @@ async fn a_trusted_proxy_that_tells_of_nobody_makes_no_first_account() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_names_only_another_proxy_opens_nothing_that_is_for_the_house() {
+    let house = House::lived_in_with(|plan| {
+        let networks = ["10.0.0.1/32", "10.0.0.9/32"].map(|net| net.parse().expect("a network"));
+        plan.http.surroundings =
+            Surroundings { trusted_proxies: networks.to_vec(), ..Surroundings::default() };
+    })
+    .await;
+    let people = async |hops: &str| {
+        let ask = house.get("/users").from("10.0.0.1").header("x-forwarded-for", hops);
+        ask.send().await.status
+    };
+    for hops in
+        ["", "10.0.0.9", "unknown, 10.0.0.9", "203.0.113.5, unknown, 10.0.0.9", "203.0.113.5"]
+    {
+        assert_eq!(people(hops).await, 401, "{hops}");
+    }
+    assert_eq!(people("192.168.1.7, 10.0.0.9").await, 200);
+}
+
+#[tokio::test]
 async fn an_untrusted_peer_cannot_claim_https() {
     let house = behind_proxies().await;
     let cookie = async |from: &str| {

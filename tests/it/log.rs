@@ -62,6 +62,15 @@ fn as_json_every_line_is_an_object() {
 }
 
 #[test]
+fn what_strangers_choose_takes_little_of_a_line() {
+    let (_home, server) = started(&[]);
+    let path = format!("/assets/{}", "a".repeat(30_000));
+    let answer = server.ask("GET", &path, &[], "").expect("an answer");
+    let line = &server.lines(&answer.header("x-request-id"), 1)[0];
+    assert!(line.len() < 512 && line.contains("path=\"/assets/aaaa"), "{line}");
+}
+
+#[test]
 fn the_level_decides_what_is_told() {
     let (_home, server) = started(&[("GATELODGE_LOG__LEVEL", "warn")]);
     fail(&server, "ann");

@@ -194,6 +194,40 @@ async fn a_sign_in_from_a_new_place_is_told_and_the_first_never_is() {
 }
 
 #[tokio::test]
+async fn a_right_password_by_basic_is_an_event_and_its_new_network_is_told() {
+    let server = SmtpServer::start(Nature::plain());
+    let house = house_with(&server).await;
+    let ann = house.token("ann").await;
+    let events = async || {
+        let asked = house.get("/api/v1/events?kind=signed_in").bearer(&ann).send().await;
+        let all = asked.json()["data"].as_array().expect("events").clone();
+        all.iter().filter(|event| event["detail"] == "basic").count()
+    };
+    let come = async |peer: &str| {
+        let asked = house.get("/api/v1/user").from(peer).basic("bob", PASSWORD);
+        assert_eq!(asked.send().await.status, 200);
+    };
+    come("192.168.1.7").await;
+    assert_eq!(events().await, 1);
+    // A script that comes again and again is told of once an hour.
+    for _ in 0..11 {
+        house.clock.advance(Duration::from_secs(301));
+        come("192.168.1.7").await;
+    }
+    assert_eq!(events().await, 1);
+    house.clock.advance(Duration::from_secs(301));
+    come("192.168.1.7").await;
+    assert_eq!(events().await, 2);
+    assert_eq!(delivered(&house).await.sent, 0);
+    come(AWAY).await;
+    assert_eq!(events().await, 3);
+    assert_eq!(delivered(&house).await.sent, 1);
+    let letter = server.letter_to("bob@example.org");
+    assert_eq!(letter.subject(), "New sign-in to your account at Gatelodge");
+    says(&letter, &["from: 203.0.113.7"]);
+}
+
+#[tokio::test]
 async fn sign_ins_are_not_told_to_those_who_did_not_want_it_or_never_proved_their_address() {
     let server = SmtpServer::start(Nature::plain());
     let house = house_by(&server, |plan| plan.settings.new_sign_in_letters = false).await;

@@ -26,7 +26,7 @@ use tokio::{
 use super::Tag;
 use crate::{
     domain::{Core, caller::Caller, permissions::EVENTS_READ, secret::Secret},
-    http::{client::is_own_origin, scheme::of_key, visitor::facts},
+    http::{scheme::of_key, visitor::facts},
 };
 
 const PING_EVERY: Duration = Duration::from_secs(80);
@@ -137,7 +137,7 @@ struct FromOwnPage(bool);
 
 impl<'a> FromRequest<'a> for FromOwnPage {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
-        Ok(Self(is_own_origin(request, &facts(request)?.surroundings)))
+        Ok(Self(facts(request)?.own_pages))
     }
 }
 
