@@ -4,6 +4,10 @@
 //!
 //! Bodies are the documents' examples, so far as they can work, so that nothing but rights
 //! refuses. A path that names somebody's thing is called for one's own and for somebody else's.
+//!
+//! A few rows let nobody in, also an admin: what is for the holder of a one-time token or ticket, ways to
+//! providers (none is configured here), set-up once it is done, and two that name a thing which is not
+//! there. Who gets in by these is held by tests of their own.
 
 use std::{collections::BTreeSet, fmt::Write, fs};
 
