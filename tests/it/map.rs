@@ -96,7 +96,8 @@ fn a_dialect_uses_no_other() {
         of_dialects += 1;
         let code = code(path);
         for other in DIALECTS.iter().filter(|other| *other != own) {
-            let used = code.split(&format!("{other}::")).rev().skip(1);
+            let word = format!("{other}::");
+            let used = code.rsplit(&word).skip(1);
             let used = used.filter(|before| {
                 !before.ends_with(|end: char| end.is_alphanumeric() || end == '_')
             });
