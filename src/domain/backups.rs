@@ -21,6 +21,7 @@ use super::{
     disk,
     error::{Error, Result},
     events::{Event, EventKind},
+    known::Stale,
     permissions::SYSTEM_ADMIN,
     secret::random_text,
 };
@@ -247,7 +248,7 @@ impl Core {
 
     async fn note_backup(&self, caller: &Caller, name: &str) -> Result<()> {
         let event = Event::new(EventKind::BackupMade, caller, self.clock.now()).about(name);
-        self.deed(move |transaction, _| event.append(transaction)).await
+        self.deed(Stale::Nobodys, move |transaction, _| event.append(transaction)).await
     }
 
     /// Plain copies are written once, where they stay; the plain form of a sealed one does not leave

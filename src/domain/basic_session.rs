@@ -10,7 +10,7 @@ use super::{
     carriers::Carrier,
     error::{Error, Result, Why},
     events::{Event, EventKind},
-    known::SessionKey,
+    known::{SessionKey, Stale},
     places,
     secret::{Secret, TokenDigest},
     sessions::{self, SessionId},
@@ -81,7 +81,7 @@ impl Core {
         let event = Event::new(EventKind::SignedIn, caller, self.clock.now()).about(METHOD);
         let (id, address) = place.clone();
         let (core, origin) = (self.clone(), origin.clone());
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Of(id), move |transaction, now| {
             if !accounts::unchanged(transaction, &account)? {
                 return Err(Error::Unauthenticated(Why::SessionEnded));
             }
@@ -92,7 +92,6 @@ impl Core {
             event.append(transaction)
         })
         .await?;
-        self.known.forget(id);
         let issued = carried.cookie.ok_or(Error::Internal("a session without a cookie".into()))?;
         self.basic_given
             .insert(place, Given { session: carried.session, cookie: issued.text.clone() });

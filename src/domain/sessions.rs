@@ -17,7 +17,7 @@ use super::{
     carriers::Carrier,
     error::{Error, Noun, Result, Why},
     events::{Event, EventKind},
-    known::{LiveSession, SessionKey},
+    known::{LiveSession, SessionKey, Stale},
     permissions::{USERS_READ, USERS_WRITE},
     secret::{Secret, TokenDigest, random_text, random_uuid},
     tokens::{Issued, TokenKind},
@@ -397,7 +397,7 @@ impl Core {
         let digests = (TokenDigest::of(&claims.jti.to_string()), TokenDigest::of(&jti.to_string()));
         let event = Event::from_origin(EventKind::RefreshReused, origin, now).by(account.id);
         let rotation = self
-            .deed(move |transaction, now| {
+            .deed(Stale::Of(claims.uid), move |transaction, now| {
                 let rotation = rotate(transaction, claims.sid, digests, now, expires_at)?;
                 if let Rotation::Reused { ended: Some(_) } = &rotation {
                     event.append(transaction)?;
@@ -405,7 +405,6 @@ impl Core {
                 Ok(rotation)
             })
             .await?;
-        self.known.forget(claims.uid);
         match rotation {
             Rotation::Done(account) => {
                 let access = match carrier.access() {
@@ -436,13 +435,11 @@ impl Core {
         let Some(id) = caller.session() else { return Ok(()) };
         let account = caller.account()?.id;
         let event = Event::new(EventKind::SignedOut, caller, self.clock.now());
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Of(account), move |transaction, now| {
             end(transaction, account, id, now)?;
             event.append(transaction)
         })
-        .await?;
-        self.known.forget(account);
-        Ok(())
+        .await
     }
 
     /// Where the caller is signed in, in every dialect.
@@ -496,15 +493,13 @@ impl Core {
 
     async fn close(&self, caller: &Caller, account: AccountId, id: SessionId) -> Result<()> {
         let event = Event::new(EventKind::SessionEnded, caller, self.clock.now()).of(account);
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Of(account), move |transaction, now| {
             if !end(transaction, account, id, now)? {
                 return Err(Error::NotFound(Noun::Session));
             }
             event.append(transaction)
         })
-        .await?;
-        self.known.forget(account);
-        Ok(())
+        .await
     }
 
     async fn close_all(
@@ -514,17 +509,14 @@ impl Core {
         except: Option<SessionId>,
     ) -> Result<usize> {
         let event = Event::new(EventKind::SessionEnded, caller, self.clock.now()).of(account);
-        let ended = self
-            .deed(move |transaction, now| {
-                let ended = end_all(transaction, account, except, now)?;
-                if ended > 0 {
-                    event.about(format!("{ended} sessions")).append(transaction)?;
-                }
-                Ok(ended)
-            })
-            .await?;
-        self.known.forget(account);
-        Ok(ended)
+        self.deed(Stale::Of(account), move |transaction, now| {
+            let ended = end_all(transaction, account, except, now)?;
+            if ended > 0 {
+                event.about(format!("{ended} sessions")).append(transaction)?;
+            }
+            Ok(ended)
+        })
+        .await
     }
 }
 

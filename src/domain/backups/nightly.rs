@@ -18,6 +18,7 @@ use crate::domain::{
     Core, Timestamp,
     caller::Origin,
     events::{Event, EventKind},
+    known::Stale,
 };
 
 const LOOK: Duration = Duration::from_secs(20);
@@ -149,7 +150,7 @@ impl Core {
         let copied = self.copied(Target::File(file.clone()), seal).await?;
         self.copies.set(None);
         let event = Event::from_origin(EventKind::BackupMade, &Origin::local(), now).about(name);
-        self.deed(move |transaction, _| event.append(transaction)).await?;
+        self.deed(Stale::Nobodys, move |transaction, _| event.append(transaction)).await?;
         let thinned = plan.clone();
         let folder = plan.folder.clone();
         let thin = move || thinned.thin().map_err(|error| BackupError::File(folder, error));
