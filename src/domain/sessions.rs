@@ -35,6 +35,8 @@ const IN_USE: Duration = Duration::from_secs(420);
 /// A refresh token that comes again this soon was sent twice by its own client (wire rule 17).
 const REUSE_GRACE: Duration = Duration::from_secs(10);
 const COOKIE_LENGTH: usize = 64;
+/// In bytes of JSON. A token with more would be longer than we take ourselves.
+const MAX_SHOWN_RIGHTS: usize = 10 * 1024;
 
 /// A random UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -520,15 +522,22 @@ impl Core {
     }
 }
 
-/// What clients of each kind like to read out of a token; nothing here is ever believed.
+/// What clients of each kind like to read out of a token; nothing here is ever believed. Rights that
+/// are too many for a token are not in it: `GET /user` has them all.
 fn shown_claims(kind: TokenKind, account: &Account) -> Map<String, Value> {
     let claims = match kind {
-        TokenKind::NativeAccess => json!({
-            "sub": account.id,
-            "username": account.username,
-            "role": account.role,
-            "permissions": account.permissions.names(),
-        }),
+        TokenKind::NativeAccess => {
+            let mut claims = json!({
+                "sub": account.id,
+                "username": account.username,
+                "role": account.role,
+            });
+            let rights = account.permissions.named();
+            if rights.iter().map(|name| name.len() + 3).sum::<usize>() <= MAX_SHOWN_RIGHTS {
+                claims["permissions"] = json!(rights);
+            }
+            claims
+        }
         TokenKind::PinAccess => json!({ "sub": account.id, "name": account.username }),
         TokenKind::PairAccess | TokenKind::PairRefresh => json!({ "sub": account.username }),
         TokenKind::SignupAccess => json!({
