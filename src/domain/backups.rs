@@ -210,10 +210,12 @@ impl Core {
     /// sealed as the configuration says. Comes with the end of its name.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for whoever may not, [`Error::Internal`] when there is no sound copy.
+    /// [`Error::Forbidden`] for whoever may not, [`Error::Unauthenticated`] for whoever is signed out
+    /// while others have their turn, [`Error::Internal`] when there is no sound copy.
     pub async fn backup(&self, caller: &Caller) -> Result<(Scratch, &'static str)> {
         may_copy(caller)?;
         let turn = self.copies.turn.lock().await;
+        may_copy(&self.caller_again(caller).await?)?;
         let seal = self.settings.seal.clone();
         let end = seal.end();
         let (mut copy, _) = self.sound_copy(None).await?;

@@ -2,6 +2,7 @@
 
 use std::task::Poll;
 
+use futures_util::{future::join, poll};
 use serde_json::{Value, json};
 
 use super::house::{Ask, House, PASSWORD, text};
@@ -276,4 +277,22 @@ async fn a_downloaded_copy_is_whole_and_leaves_nothing_behind() {
     let names = files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned());
     let names: Vec<String> = names.filter(|name| name.contains("gatelodge-copy")).collect();
     assert!(names.is_empty(), "{names:?}");
+}
+
+#[tokio::test]
+async fn who_is_signed_out_while_others_have_their_turn_gets_no_copy() {
+    let house = House::lived_in().await;
+    let (first, second) = (house.token("ann").await, house.token("ann").await);
+    let copy = |token: &str| Box::pin(house.post("/api/v1/system/backup").bearer(token).send());
+    for token in [&first, &second] {
+        assert_eq!(house.get("/api/v1/user").bearer(token).send().await.status, 200);
+    }
+    let (mut made, mut waits) = (copy(&first), copy(&second));
+    // Nothing goes on with the first one while nobody asks for it.
+    assert!(poll!(&mut made).is_pending() && poll!(&mut waits).is_pending());
+    let out = house.post("/api/v1/auth/logout").bearer(&second).send().await;
+    assert_eq!(out.status, 200);
+    let (made, waited) = join(made, waits).await;
+    assert_eq!(made.status, 200);
+    waited.problem(401, "unauthorized");
 }
