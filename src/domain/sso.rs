@@ -413,12 +413,12 @@ impl Core {
                 entry::enter(&core, transaction, &guest, &origin, now)
             })
             .await?;
-        if let Outcome::In(arrived) = &outcome {
-            if !arrived.account.is_active() {
-                return Err(Error::Forbidden(Denied::Waits));
+        match &outcome {
+            Outcome::In(arrived) if !arrived.account.is_active() => {
+                Err(Error::Forbidden(Denied::Waits))
             }
+            _ => Ok(outcome),
         }
-        Ok(outcome)
     }
 }
 

@@ -40,7 +40,7 @@ async fn a_name_of_a_megabyte_is_nobodys_and_is_never_folded() {
     let ann = house.token("ann").await;
     // Three bytes that would become 33, twice.
     let name = "\u{FDFA}".repeat(300_000);
-    assert_eq!(canonical(&name), name);
+    assert!(canonical(&name) == name, "it was folded");
     assert!(canonical(&name[..1020]).len() > 10_000, "what may still be a name is folded");
 
     let wrong = json!({"password": "not-this-one"});
