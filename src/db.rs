@@ -17,7 +17,7 @@ use std::{
 use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, config::DbConfig};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// The file's name inside the data folder.
 pub const FILE_NAME: &str = "gatelodge.db";
@@ -288,8 +288,9 @@ impl Db {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
+        let place = turn(&self.read_gate).await?;
         let pool = self.readers.clone();
-        on_thread(&self.read_gate, move || {
+        on_thread(place, move || {
             let mut connection = pool.get().map_err(DbError::from)?;
             let snapshot = connection.transaction().map_err(DbError::from)?;
             work(&snapshot)
@@ -309,15 +310,36 @@ impl Db {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
+        self.write_then(work, |_| ()).await
+    }
+
+    /// The same, and then `after` with what came of it, before the answer. Both happen whether or
+    /// not anybody still waits for that.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`].
+    pub async fn write_then<T, E>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+        after: impl FnOnce(&Result<T, E>) + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let place = match turn(&self.write_gate).await {
+            Ok(place) => place,
+            Err(late) => {
+                let late = Err(late.into());
+                after(&late);
+                return late;
+            }
+        };
         let pool = self.writer.clone();
-        on_thread(&self.write_gate, move || {
-            let mut connection = pool.get().map_err(DbError::from)?;
-            let transaction = connection
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .map_err(DbError::from)?;
-            let done = work(&transaction)?;
-            transaction.commit().map_err(DbError::from)?;
-            Ok(done)
+        on_thread(place, move || {
+            let done = written(&pool, work);
+            after(&done);
+            done
         })
         .await
     }
@@ -328,9 +350,10 @@ impl Db {
     /// # Errors
     /// The driver's error.
     pub async fn changed_elsewhere(&self) -> Result<bool, DbError> {
+        let place = turn(&self.write_gate).await?;
         let pool = self.writer.clone();
         let seen = Arc::clone(&self.seen_version);
-        on_thread(&self.write_gate, move || {
+        on_thread(place, move || {
             let version: i64 =
                 pool.get()?.query_row("PRAGMA data_version", [], |row| row.get(0))?;
             let before = seen.swap(version, Ordering::AcqRel);
@@ -344,8 +367,9 @@ impl Db {
     /// # Errors
     /// The driver's error; a partial file may be left, which the caller removes.
     pub async fn copy_to(&self, target: PathBuf) -> Result<(), DbError> {
+        let place = turn(&self.read_gate).await?;
         let path = self.path.clone();
-        on_thread(&self.read_gate, move || {
+        on_thread(place, move || {
             let source =
                 Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             source.busy_timeout(BUSY_TIMEOUT)?;
@@ -373,22 +397,43 @@ fn write_ahead(connection: &Connection) -> Result<(), OpenError> {
     }
 }
 
-/// Waits for a place first and only then takes a blocking thread, so that a crowd of waiters
-/// costs no threads.
+fn written<T, E: From<DbError>>(
+    pool: &Pool<SqliteConnectionManager>,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut connection = pool.get().map_err(DbError::from)?;
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(DbError::from)?;
+    let done = work(&transaction)?;
+    transaction.commit().map_err(DbError::from)?;
+    Ok(done)
+}
+
+/// Waits for a place, before a blocking thread is taken, so that a crowd of waiters costs no
+/// threads.
+async fn turn(gate: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, DbError> {
+    let place = tokio::time::timeout(PATIENCE, Arc::clone(gate).acquire_owned());
+    let place = place.await.map_err(|_| DbError::Storage(busy()))?;
+    place.map_err(|closed| DbError::Driver(Box::new(closed)))
+}
+
+/// The place is given back when the work is done, and not when nobody waits for it any more.
 async fn on_thread<T, E>(
-    gate: &Semaphore,
+    place: OwnedSemaphorePermit,
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E>
 where
     T: Send + 'static,
     E: From<DbError> + Send + 'static,
 {
-    let place = tokio::time::timeout(PATIENCE, gate.acquire());
-    let place = place.await.map_err(|_| DbError::Storage(busy()))?;
-    let _place = place.map_err(|closed| DbError::Driver(Box::new(closed)))?;
     let (give, take) = oneshot::channel();
     // One kind of task for all work: each kind of its own would make the program 3 kB larger.
-    let work: Box<dyn FnOnce() + Send> = Box::new(move || drop(give.send(work())));
+    let work: Box<dyn FnOnce() + Send> = Box::new(move || {
+        let done = work();
+        drop(place);
+        drop(give.send(done));
+    });
     tokio::task::spawn_blocking(work);
     // Nothing is given by work that panics.
     take.await.unwrap_or_else(|gone| Err(DbError::Driver(Box::new(gone)).into()))
@@ -466,5 +511,39 @@ fn narrow(path: &Path) -> io::Result<()> {
     match fs::metadata(path)?.permissions().mode() & 0o077 {
         0 => Ok(()),
         _ => fs::set_permissions(path, fs::Permissions::from_mode(0o600)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::{
+        pin::pin,
+        sync::mpsc,
+        task::{Context, Waker},
+    };
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_ends_and_keeps_its_place_until_then() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = Db::open(folder.path(), Checkpoints::Own).expect("a database");
+        let ((go, wait), (tell, hear)) = (mpsc::channel::<()>(), mpsc::channel());
+        let work = move |transaction: &Transaction<'_>| {
+            wait.recv().expect("a sign");
+            transaction.execute("INSERT INTO meta (key, value) VALUES ('a', 'b')", [])?;
+            Ok::<_, DbError>(())
+        };
+        let after = move |done: &Result<(), DbError>| tell.send(done.is_ok()).expect("heard");
+        {
+            let written = pin!(db.write_then(work, after));
+            assert!(written.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        assert_eq!(db.write_gate.available_permits(), 0);
+        go.send(()).expect("somebody waits");
+        let count = "SELECT count(*) FROM meta WHERE key = 'a'";
+        let next = db.write(move |t| Ok::<i64, DbError>(t.query_row(count, [], |row| row.get(0))?));
+        assert_eq!(next.await.expect("a count"), 1);
+        assert!(hear.try_recv().expect("what comes after was done before the next began"));
     }
 }

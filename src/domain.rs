@@ -70,7 +70,7 @@ use error::Result;
 use events::EventHub;
 use figures::{SignIns, Stored};
 use journal::{Journal, Tickets};
-use known::Known;
+use known::{Known, Stale};
 use letters::Language;
 use lookout::Lookout;
 use passwords::{HashPolicy, Hasher};
@@ -309,17 +309,24 @@ impl Core {
         let _ = self.later.acquire_many(LATER as u32).await;
     }
 
-    /// One transaction for one deed; whoever watches events is told after it.
+    /// One transaction for one deed. Once begun it runs to its end, whoever hangs up meanwhile: what
+    /// it makes stale is forgotten, and whoever watches events is told, by the thread that commits
+    /// it, before the answer.
     pub(crate) async fn deed<T: Send + 'static>(
         &self,
+        stale: Stale<T>,
         work: impl FnOnce(&Transaction<'_>, Timestamp) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let now = self.clock.now();
-        let done = self.db.write(move |transaction| work(transaction, now)).await;
-        self.lookout.note_write(&done);
-        let done = done?;
-        self.events.ring();
-        Ok(done)
+        let (core, now) = (self.clone(), self.clock.now());
+        let work = move |transaction: &Transaction<'_>| work(transaction, now);
+        let after = move |done: &Result<T>| {
+            core.lookout.note_write(done);
+            if let Ok(done) = done {
+                core.known.forget(stale, done);
+                core.events.ring();
+            }
+        };
+        self.db.write_then(work, after).await
     }
 
     /// Does something behind an answer that is given at once. Under a flood it is dropped. It

@@ -19,6 +19,10 @@ use super::{
 const MAX_USERNAME: usize = 64;
 const MAX_EMAIL: usize = 254;
 const MAX_DISPLAY_NAME: usize = 128;
+/// In bytes, in any spelling: what is longer is nobody's name or address.
+const MAX_LOGIN: usize = 1024;
+/// In bytes: no name or address has a longer part.
+const MAX_PART: usize = 4 * MAX_DISPLAY_NAME;
 /// Numbers that are tried behind a name which is in use.
 const FREE_NAMES: u32 = 1000;
 /// Names that paths and Basic credentials use for themselves.
@@ -105,8 +109,12 @@ pub struct AccountFilter {
     pub status: Option<Status>,
 }
 
-/// The one canonical form of a name or address that somebody typed: NFKC, case folded.
+/// The one canonical form of a name or address that somebody typed: NFKC, case folded. Text that is
+/// too long for either stays as it is: folded, it could be eleven times as long.
 pub fn canonical(text: &str) -> String {
+    if text.len() > MAX_LOGIN {
+        return text.to_owned();
+    }
     let composed: String = text.nfkc().collect();
     default_case_fold_str(&composed).nfkc().collect()
 }
@@ -126,14 +134,13 @@ impl Username {
     /// [`Error::Invalid`] says what a name may be.
     pub fn parse(text: &str, email: Option<&Email>) -> Result<Self> {
         let wrong = |rule| Err(Error::Invalid(Field::Username, Reason::Form(rule)));
-        let key = canonical(text);
         if text.is_empty() {
             return Err(Error::Invalid(Field::Username, Reason::Missing));
         }
         if text.contains('@') {
             return match email {
                 Some(email) if email.0 == text.to_lowercase() => {
-                    Ok(Self { shown: email.0.clone(), key })
+                    Ok(Self { shown: email.0.clone(), key: canonical(text) })
                 }
                 _ => wrong("with an @ must be the account's own e-mail address"),
             };
@@ -150,6 +157,7 @@ impl Username {
         if text.nfkc().ne(text.chars()) {
             return wrong("has characters that look like others; write it with ordinary ones");
         }
+        let key = canonical(text);
         if RESERVED.contains(&key.as_str()) {
             return wrong("is reserved; choose another");
         }
@@ -169,7 +177,8 @@ impl Email {
     /// # Errors
     /// [`Error::Invalid`].
     pub fn parse(text: &str) -> Result<Self> {
-        let lower = text.to_lowercase();
+        // Before anything is done with it; in lower case it may become a little shorter.
+        let lower = if text.len() <= MAX_LOGIN { text.to_lowercase() } else { String::new() };
         let sound = lower.len() <= MAX_EMAIL
             && canonical(&lower) == lower
             && lower.split_once('@').is_some_and(|(local, host)| is_local(local) && is_host(host));
@@ -329,6 +338,9 @@ pub(super) fn row_by_login(
     connection: &Connection,
     login: &str,
 ) -> rusqlite::Result<Option<Account>> {
+    if login.len() > MAX_LOGIN {
+        return Ok(None);
+    }
     let key = canonical(login);
     let by_name = rows_where(connection, "username_key = ?1", [&key])?.pop();
     if by_name.is_some() || !login.contains('@') {
@@ -341,6 +353,9 @@ pub(super) fn row_by_email(
     connection: &Connection,
     email: &str,
 ) -> rusqlite::Result<Option<Account>> {
+    if email.len() > MAX_LOGIN {
+        return Ok(None);
+    }
     let lower: String = email.nfkc().collect::<String>().to_lowercase();
     Ok(rows_where(connection, "email = ?1", [lower])?.pop())
 }
@@ -361,6 +376,9 @@ pub(super) fn rows_page(
         format!("%{escaped}%")
     };
     let q = filter.q.trim();
+    if q.len() > MAX_PART {
+        return Ok((Vec::new(), 0));
+    }
     let (key, shown) = (like(&canonical(q)), like(q));
     let (role, status) = (&filter.role, filter.status.map(Status::name));
     let total = connection

@@ -8,6 +8,7 @@ use super::{
     caller::Origin,
     error::{Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
+    known::Stale,
     letters::{self, Purpose},
     secret::{Secret, same},
 };
@@ -102,22 +103,20 @@ impl Core {
             self.must_have_made(token, password, origin).await?;
         }
         let (token, origin, settings) = (token.clone(), origin.clone(), self.settings.clone());
-        let id = self
-            .deed(move |transaction, now| {
-                let used = letters::consume_token(transaction, &PROOFS, token.reveal(), now)?;
-                let account = accounts::must_exist(transaction, used.account)?;
-                let event = Event::from_origin(EventKind::EmailVerified, &origin, now);
-                let event = event.by(account.id);
-                if used.purpose == Purpose::ChangeEmail {
-                    change_address(transaction, &settings, account, used.address, now)?;
-                } else {
-                    confirm_address(transaction, account, &used.address, now)?;
-                }
-                event.append(transaction)?;
-                Ok(used.account)
-            })
-            .await?;
-        self.known.forget(id);
+        self.deed(Stale::OfWhom(|id| Some(*id)), move |transaction, now| {
+            let used = letters::consume_token(transaction, &PROOFS, token.reveal(), now)?;
+            let account = accounts::must_exist(transaction, used.account)?;
+            let event = Event::from_origin(EventKind::EmailVerified, &origin, now);
+            let event = event.by(account.id);
+            if used.purpose == Purpose::ChangeEmail {
+                change_address(transaction, &settings, account, used.address, now)?;
+            } else {
+                confirm_address(transaction, account, &used.address, now)?;
+            }
+            event.append(transaction)?;
+            Ok(used.account)
+        })
+        .await?;
         Ok(())
     }
 

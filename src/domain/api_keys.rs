@@ -8,6 +8,7 @@ use super::{
     caller::Caller,
     error::{Denied, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
+    known::Stale,
     page::{Page, PageOf},
     permissions::{API_KEYS_DELETE, API_KEYS_READ, API_KEYS_WRITE, Permissions},
     secret::{Secret, TokenDigest, checksum_text, random_text, random_uuid},
@@ -320,7 +321,7 @@ impl Core {
         let asking = caller.clone();
         let event = Event::new(EventKind::ApiKeyCreated, caller, now).of(owner).about(&key.name);
         let key = self
-            .deed(move |transaction, _| {
+            .deed(Stale::Of(owner), move |transaction, _| {
                 let rights = accounts::must_exist(transaction, owner)?.permissions;
                 asking.must_cover(&rights)?;
                 must_be_within(&rights, key.permissions.as_ref())?;
@@ -329,7 +330,6 @@ impl Core {
                 Ok(key)
             })
             .await?;
-        self.known.forget(key.account);
         Ok((key, plain))
     }
 
@@ -413,42 +413,37 @@ impl Core {
             None => None,
         };
         let asking = caller.clone();
-        let key = self
-            .deed(move |transaction, now| {
-                let mut key = reachable(transaction, &asking, &id, API_KEYS_WRITE)?;
-                key.name = change.name.unwrap_or(key.name);
-                if let Some(permissions) = permissions {
-                    let rights = accounts::must_exist(transaction, key.account)?.permissions;
-                    must_be_within(&rights, permissions.as_ref())?;
-                    key.permissions = permissions;
-                }
-                key.expires_at = change.expires_at.unwrap_or(key.expires_at);
-                update(transaction, &key)?;
-                let event = Event::new(EventKind::ApiKeyUpdated, &asking, now);
-                event.of(key.account).about(&key.name).append(transaction)?;
-                Ok(key)
-            })
-            .await?;
-        self.known.forget(key.account);
-        Ok(key)
+        self.deed(Stale::OfWhom(|key: &ApiKey| Some(key.account)), move |transaction, now| {
+            let mut key = reachable(transaction, &asking, &id, API_KEYS_WRITE)?;
+            key.name = change.name.unwrap_or(key.name);
+            if let Some(permissions) = permissions {
+                let rights = accounts::must_exist(transaction, key.account)?.permissions;
+                must_be_within(&rights, permissions.as_ref())?;
+                key.permissions = permissions;
+            }
+            key.expires_at = change.expires_at.unwrap_or(key.expires_at);
+            update(transaction, &key)?;
+            let event = Event::new(EventKind::ApiKeyUpdated, &asking, now);
+            event.of(key.account).about(&key.name).append(transaction)?;
+            Ok(key)
+        })
+        .await
     }
 
     /// Ends a key at once and for good.
     pub async fn api_key_revoke(&self, caller: &Caller, id: String) -> Result<()> {
         caller.must_not_be_key()?;
         let asking = caller.clone();
-        let owner = self
-            .deed(move |transaction, now| {
-                let key = reachable(transaction, &asking, &id, API_KEYS_DELETE)?;
-                transaction
-                    .prepare_cached("UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1")?
-                    .execute(params![key.id, now])?;
-                let event = Event::new(EventKind::ApiKeyRevoked, &asking, now);
-                event.of(key.account).about(&key.name).append(transaction)?;
-                Ok(key.account)
-            })
-            .await?;
-        self.known.forget(owner);
+        self.deed(Stale::OfWhom(|owner| Some(*owner)), move |transaction, now| {
+            let key = reachable(transaction, &asking, &id, API_KEYS_DELETE)?;
+            transaction
+                .prepare_cached("UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1")?
+                .execute(params![key.id, now])?;
+            let event = Event::new(EventKind::ApiKeyRevoked, &asking, now);
+            event.of(key.account).about(&key.name).append(transaction)?;
+            Ok(key.account)
+        })
+        .await?;
         Ok(())
     }
 }

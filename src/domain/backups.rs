@@ -21,6 +21,7 @@ use super::{
     disk,
     error::{Error, Result},
     events::{Event, EventKind},
+    known::Stale,
     permissions::SYSTEM_ADMIN,
     secret::random_text,
 };
@@ -209,10 +210,12 @@ impl Core {
     /// sealed as the configuration says. Comes with the end of its name.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for whoever may not, [`Error::Internal`] when there is no sound copy.
+    /// [`Error::Forbidden`] for whoever may not, [`Error::Unauthenticated`] for whoever is signed out
+    /// while others have their turn, [`Error::Internal`] when there is no sound copy.
     pub async fn backup(&self, caller: &Caller) -> Result<(Scratch, &'static str)> {
         may_copy(caller)?;
         let turn = self.copies.turn.lock().await;
+        may_copy(&self.caller_again(caller).await?)?;
         let seal = self.settings.seal.clone();
         let end = seal.end();
         let (mut copy, _) = self.sound_copy(None).await?;
@@ -247,7 +250,7 @@ impl Core {
 
     async fn note_backup(&self, caller: &Caller, name: &str) -> Result<()> {
         let event = Event::new(EventKind::BackupMade, caller, self.clock.now()).about(name);
-        self.deed(move |transaction, _| event.append(transaction)).await
+        self.deed(Stale::Nobodys, move |transaction, _| event.append(transaction)).await
     }
 
     /// Plain copies are written once, where they stay; the plain form of a sealed one does not leave

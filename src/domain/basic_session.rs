@@ -12,7 +12,7 @@ use super::{
     carriers::Carrier,
     error::{Error, Result, Why},
     events::{Event, EventKind},
-    known::SessionKey,
+    known::{SessionKey, Stale},
     places,
     secret::{Secret, TokenDigest},
     sessions::{self, SessionId},
@@ -86,7 +86,7 @@ impl Core {
         let event = Event::new(EventKind::SignedIn, caller, self.clock.now()).about(METHOD);
         let (id, address) = place.clone();
         let (core, origin) = (self.clone(), origin.clone());
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Of(id), move |transaction, now| {
             if !accounts::unchanged(transaction, &account)? {
                 return Err(Error::Unauthenticated(Why::SessionEnded));
             }
@@ -97,7 +97,6 @@ impl Core {
             event.append(transaction)
         })
         .await?;
-        self.known.forget(id);
         let issued = carried.cookie.ok_or(Error::Internal("a session without a cookie".into()))?;
         self.basic_given
             .insert(place, Given { session: carried.session, cookie: issued.text.clone() });
@@ -123,7 +122,7 @@ impl Core {
         let event = Event::from_origin(EventKind::SignedIn, origin, self.clock.now());
         let event = event.by(account.id).about(METHOD);
         let (core, account, origin) = (self.clone(), account.clone(), origin.clone());
-        let told = self.deed(move |transaction, now| {
+        let told = self.deed(Stale::Of(id), move |transaction, now| {
             if !accounts::unchanged(transaction, &account)? {
                 return Err(Error::Unauthenticated(Why::WrongCredentials));
             }
@@ -132,7 +131,6 @@ impl Core {
             event.append(transaction)
         });
         let told = told.await;
-        self.known.forget(id);
         told.or_else(|trouble| {
             self.basic_told.remove(&place);
             match trouble {

@@ -8,6 +8,7 @@ use super::{
     caller::Caller,
     error::{Clash, Denied, Error, Noun, Result},
     events::{Event, EventKind},
+    known::Stale,
     secret::random_uuid,
     sso::{self, Person},
 };
@@ -199,7 +200,7 @@ impl Core {
         caller.must_not_be_key()?;
         let id = caller.account()?.id;
         let (asking, default_role) = (caller.clone(), self.settings.sso.default_role.clone());
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Of(id), move |transaction, now| {
             let all = rows_of(transaction, id)?;
             let Some(found) = all.iter().find(|known| known.id == identity) else {
                 return Err(Error::NotFound(Noun::Identity));
@@ -222,8 +223,6 @@ impl Core {
             }
             Ok(())
         })
-        .await?;
-        self.known.forget(id);
-        Ok(())
+        .await
     }
 }

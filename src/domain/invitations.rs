@@ -11,6 +11,7 @@ use super::{
     caller::Caller,
     error::{Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
+    known::Stale,
     letters::{self, Letter, Purpose},
     page::{Page, PageOf},
     permissions::{self, DEFAULT_ROLE, INVITATIONS_READ, INVITATIONS_WRITE, Permissions},
@@ -290,7 +291,7 @@ impl Core {
         };
         let (asking, settings) = (caller.clone(), self.settings.clone());
         let invitation = self
-            .deed(move |transaction, now| {
+            .deed(Stale::Nobodys, move |transaction, now| {
                 permissions::grantable(transaction, &asking, &invitation.role)?;
                 insert(transaction, &invitation, TokenDigest::of(token.reveal()))?;
                 if let (Some(recipient), true) = (&invitation.email, settings.link_base.is_some()) {
@@ -338,7 +339,7 @@ impl Core {
     pub async fn invitation_withdraw(&self, caller: &Caller, id: String) -> Result<()> {
         caller.must(INVITATIONS_WRITE)?;
         let asking = caller.clone();
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Nobodys, move |transaction, now| {
             let invitation = row_by_id(transaction, &id)?;
             let role = permissions::of_role(transaction, &invitation.role)?;
             asking.must_cover(&role)?;

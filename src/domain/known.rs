@@ -79,6 +79,16 @@ impl<T> Clone for Stamped<T> {
     }
 }
 
+/// Whose entries a deed makes stale; `T` is what it comes to.
+pub enum Stale<T> {
+    /// Nothing that it changes is remembered.
+    Nobodys,
+    Of(AccountId),
+    /// Known only when it is done.
+    OfWhom(fn(&T) -> Option<AccountId>),
+    Everybodys,
+}
+
 /// The state of the stamps before a read; see [`Known::watch`].
 #[derive(Clone, Copy)]
 pub struct Watch(u64);
@@ -137,15 +147,28 @@ impl Known {
         Watch(self.moved.load(Ordering::Acquire))
     }
 
-    /// A deed has changed something about this account.
-    pub fn forget(&self, account: AccountId) {
+    /// Call after a commit, in whatever goes on when nobody waits for it any more: a request that
+    /// is hung up on does not.
+    pub fn forget<T>(&self, stale: Stale<T>, done: &T) {
+        match stale {
+            Stale::Nobodys => {}
+            Stale::Of(account) => self.forget_one(account),
+            Stale::OfWhom(find) => {
+                if let Some(account) = find(done) {
+                    self.forget_one(account);
+                }
+            }
+            Stale::Everybodys => self.forget_all(),
+        }
+    }
+
+    fn forget_one(&self, account: AccountId) {
         // `moved` first: a reader that still sees the old `moved` has taken the old stamp.
         self.moved.fetch_add(1, Ordering::AcqRel);
         self.shard(account).fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Something changed that concerns many, or another process wrote.
-    pub fn forget_all(&self) {
+    fn forget_all(&self) {
         self.moved.fetch_add(1, Ordering::AcqRel);
         self.all.fetch_add(1, Ordering::AcqRel);
     }
@@ -281,12 +304,12 @@ mod tests {
         let session = session(AccountId::random());
         let key = SessionKey::Id(session.id);
         let watch = known.watch();
-        known.forget(session.account);
+        known.forget(Stale::Of(session.account), &());
         known.keep_session(watch, key, &session);
         assert!(known.session(key).is_none());
         known.keep_session(known.watch(), key, &session);
         assert!(known.session(key).is_some());
-        known.forget(session.account);
+        known.forget(Stale::Of(session.account), &());
         assert!(known.session(key).is_none());
     }
 
@@ -296,7 +319,7 @@ mod tests {
         let session = session(AccountId::random());
         let key = SessionKey::Id(session.id);
         known.keep_session(known.watch(), key, &session);
-        known.forget_all();
+        known.forget(Stale::Everybodys, &());
         assert!(known.session(key).is_none());
     }
 }

@@ -15,6 +15,7 @@ use super::{
     caller::Caller,
     error::{Error, Result},
     invitations,
+    known::Stale,
     page::{Page, PageOf},
     permissions::SYSTEM_ADMIN,
     secret::{Secret, random_text},
@@ -383,7 +384,7 @@ impl Core {
             return Err(Error::Disabled("a mail server"));
         }
         let settings = self.settings.clone();
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Nobodys, move |transaction, now| {
             let letter = Letter {
                 purpose: Purpose::Test,
                 recipient: recipient.as_str().to_owned(),

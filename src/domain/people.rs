@@ -10,6 +10,7 @@ use super::{
     error::{Clash, Denied, Error, Field, Reason, Result},
     events::{Event, EventKind},
     identities,
+    known::Stale,
     letters::{self, Purpose},
     page::{Page, PageOf},
     passwords::{PasswordRule, check_pin},
@@ -96,7 +97,7 @@ impl Core {
         let asking = caller.clone();
         let event = Event::new(EventKind::AccountCreated, caller, self.clock.now());
         let account = self
-            .deed(move |transaction, now| {
+            .deed(Stale::OfWhom(|made: &Account| Some(made.id)), move |transaction, now| {
                 let mut new = new;
                 if !accounts::any_active(transaction)? {
                     new.role = ADMIN.to_owned();
@@ -108,7 +109,6 @@ impl Core {
                 Ok(account)
             })
             .await?;
-        self.known.forget(account.id);
         if pin.is_some() {
             // The pepper holds the account's id, which exists only now.
             self.put_pin(caller, account.id, pin).await?;
@@ -182,36 +182,33 @@ impl Core {
             None => None,
         };
         let (asking, settings) = (caller.clone(), self.settings.clone());
-        let account = self
-            .deed(move |transaction, now| {
-                let was = accounts::must_exist(transaction, id)?;
-                asking.must_cover(&was.permissions)?;
-                if hash.is_some() {
-                    identities::must_take_password(transaction, id)?;
-                }
-                let mut account = changed(&was, &change)?;
-                if account.role != was.role {
-                    permissions::grantable(transaction, &asking, &account.role)?;
-                }
-                forbid_oneself(&asking, &was, &account)?;
-                account.password_hash = hash.clone().or(account.password_hash);
-                end_what_was(transaction, &was, &mut account, hash.is_some(), now)?;
-                accounts::update(transaction, &account, now)?;
-                accounts::admin_remains(transaction, &was)?;
-                note_change(transaction, &asking, &was, &account, now)?;
-                tell_change(transaction, &settings, &was, &account, now)?;
-                accounts::must_exist(transaction, id)
-            })
-            .await?;
-        self.known.forget(id);
-        Ok(account)
+        self.deed(Stale::Of(id), move |transaction, now| {
+            let was = accounts::must_exist(transaction, id)?;
+            asking.must_cover(&was.permissions)?;
+            if hash.is_some() {
+                identities::must_take_password(transaction, id)?;
+            }
+            let mut account = changed(&was, &change)?;
+            if account.role != was.role {
+                permissions::grantable(transaction, &asking, &account.role)?;
+            }
+            forbid_oneself(&asking, &was, &account)?;
+            account.password_hash = hash.clone().or(account.password_hash);
+            end_what_was(transaction, &was, &mut account, hash.is_some(), now)?;
+            accounts::update(transaction, &account, now)?;
+            accounts::admin_remains(transaction, &was)?;
+            note_change(transaction, &asking, &was, &account, now)?;
+            tell_change(transaction, &settings, &was, &account, now)?;
+            accounts::must_exist(transaction, id)
+        })
+        .await
     }
 
     /// Deletes somebody with all that is theirs. Their id is never given again.
     pub async fn user_delete(&self, caller: &Caller, id: AccountId) -> Result<()> {
         caller.must(USERS_DELETE)?;
         let asking = caller.clone();
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Of(id), move |transaction, now| {
             let account = accounts::must_exist(transaction, id)?;
             asking.must_cover(&account.permissions)?;
             if asking.account_id() == Some(id) {
@@ -222,9 +219,7 @@ impl Core {
             let event = Event::new(EventKind::AccountDeleted, &asking, now).of(id);
             event.about(&account.username).append(transaction)
         })
-        .await?;
-        self.known.forget(id);
-        Ok(())
+        .await
     }
 
     /// Gives somebody else a PIN, or takes it away.
@@ -257,7 +252,7 @@ impl Core {
         caller.must(USERS_WRITE)?;
         must_be_another(caller, id)?;
         let (asking, settings) = (caller.clone(), self.settings.clone());
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Nobodys, move |transaction, now| {
             let account = accounts::must_exist(transaction, id)?;
             asking.must_cover(&account.permissions)?;
             identities::must_take_password(transaction, id)?;

@@ -10,6 +10,7 @@ use super::{
     caller::Caller,
     error::{Clash, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
+    known::Stale,
     secret::sha256,
 };
 
@@ -303,7 +304,8 @@ impl Core {
         let (name, description, permissions) = draft.check()?;
         caller.must_cover(&permissions)?;
         let event = role_events(EventKind::RoleCreated, caller, &name, self.clock.now());
-        let role = self.deed(move |transaction, now| {
+        // A permission that is new is the admins' too.
+        self.deed(Stale::Everybodys, move |transaction, now| {
             transaction
                 .prepare_cached(
                     "INSERT INTO roles (name, description, permissions, built_in, created_at, updated_at)
@@ -318,10 +320,7 @@ impl Core {
             event.append(transaction)?;
             found(transaction, &name)
         })
-        .await?;
-        // A permission that is new is the admins' too.
-        self.known.forget_all();
-        Ok(role)
+        .await
     }
 
     /// Replaces what a role grants; a built-in role keeps its meaning.
@@ -334,21 +333,18 @@ impl Core {
         caller.must_cover(&permissions)?;
         let asking = caller.clone();
         let event = role_events(EventKind::RoleUpdated, caller, &name, self.clock.now());
-        let role = self
-            .deed(move |transaction, now| {
-                changeable(transaction, &asking, &name)?;
-                transaction
-                    .prepare_cached(
-                        "UPDATE roles SET description = ?2, permissions = ?3, updated_at = ?4
+        self.deed(Stale::Everybodys, move |transaction, now| {
+            changeable(transaction, &asking, &name)?;
+            transaction
+                .prepare_cached(
+                    "UPDATE roles SET description = ?2, permissions = ?3, updated_at = ?4
                          WHERE name = ?1",
-                    )?
-                    .execute(params![name, description, permissions.to_json(), now])?;
-                event.append(transaction)?;
-                found(transaction, &name)
-            })
-            .await?;
-        self.known.forget_all();
-        Ok(role)
+                )?
+                .execute(params![name, description, permissions.to_json(), now])?;
+            event.append(transaction)?;
+            found(transaction, &name)
+        })
+        .await
     }
 
     /// Deletes a role that nobody and no invitation has.
@@ -357,7 +353,7 @@ impl Core {
         let asking = caller.clone();
         let event = role_events(EventKind::RoleDeleted, caller, &name, self.clock.now());
         let in_use = self.configured_roles().any(|role| role == name);
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Everybodys, move |transaction, now| {
             changeable(transaction, &asking, &name)?;
             if in_use {
                 return Err(Error::Conflict(Clash::RoleInUse));
@@ -376,9 +372,7 @@ impl Core {
             transaction.prepare_cached("DELETE FROM roles WHERE name = ?1")?.execute([&name])?;
             event.append(transaction)
         })
-        .await?;
-        self.known.forget_all();
-        Ok(())
+        .await
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     error::{Error, Field, Result},
     events::{self, Event, EventKind, WrittenEvent},
     identities,
+    known::Stale,
     letters::{self, Letter, Purpose},
     passwords::{PasswordRule, check_pin},
     secret::Secret,
@@ -98,19 +99,16 @@ impl Core {
             check_line(name, Field::DisplayName)?;
         }
         let event = Event::new(EventKind::AccountUpdated, caller, self.clock.now());
-        let account = self
-            .deed(move |transaction, now| {
-                let mut account = accounts::must_exist(transaction, id)?;
-                if let Some(name) = display_name {
-                    account.display_name = name;
-                    accounts::update(transaction, &account, now)?;
-                    event.append(transaction)?;
-                }
-                accounts::must_exist(transaction, id)
-            })
-            .await?;
-        self.known.forget(id);
-        Ok(account)
+        self.deed(Stale::Of(id), move |transaction, now| {
+            let mut account = accounts::must_exist(transaction, id)?;
+            if let Some(name) = display_name {
+                account.display_name = name;
+                accounts::update(transaction, &account, now)?;
+                event.append(transaction)?;
+            }
+            accounts::must_exist(transaction, id)
+        })
+        .await
     }
 
     /// Changes the caller's password, or gives one to an account that has none. All other
@@ -131,9 +129,10 @@ impl Core {
         let place = self.hasher.place()?;
         let hash = self.hasher.hash(&place, new_password, Field::NewPassword).await?;
         let (asking, id) = (caller.clone(), caller.account()?.id);
-        self.deed(move |transaction, now| put_password(transaction, &asking, hash, now)).await?;
-        self.known.forget(id);
-        Ok(())
+        self.deed(Stale::Of(id), move |transaction, now| {
+            put_password(transaction, &asking, hash, now)
+        })
+        .await
     }
 
     /// Gives the caller a PIN, or takes it away. Both need the present password.
@@ -167,7 +166,7 @@ impl Core {
         };
         let asking = caller.clone();
         let event = Event::new(EventKind::PinChanged, caller, self.clock.now()).of(id);
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Of(id), move |transaction, now| {
             let mut account = accounts::must_exist(transaction, id)?;
             if asking.account_id() != Some(id) {
                 asking.must_cover(&account.permissions)?;
@@ -177,9 +176,7 @@ impl Core {
             forget_wrong_pins(transaction, id)?;
             event.append(transaction)
         })
-        .await?;
-        self.known.forget(id);
-        Ok(())
+        .await
     }
 
     /// Asks for another address: it counts once the letter to it is answered.
@@ -194,7 +191,7 @@ impl Core {
         self.must_know_password(caller, current).await?;
         let (id, client) = (caller.account()?.id, caller.origin().address_text());
         let settings = self.settings.clone();
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Nobodys, move |transaction, now| {
             if email_owner(transaction, &email)?.is_some_and(|owner| owner != id) {
                 return Err(Error::Taken(Field::Email));
             }

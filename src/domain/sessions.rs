@@ -17,7 +17,7 @@ use super::{
     carriers::Carrier,
     error::{Error, Noun, Result, Why},
     events::{Event, EventKind},
-    known::{LiveSession, SessionKey},
+    known::{LiveSession, SessionKey, Stale},
     permissions::{USERS_READ, USERS_WRITE},
     secret::{Secret, TokenDigest, random_text, random_uuid},
     tokens::{Issued, TokenKind},
@@ -35,6 +35,8 @@ const IN_USE: Duration = Duration::from_secs(420);
 /// A refresh token that comes again this soon was sent twice by its own client (wire rule 17).
 const REUSE_GRACE: Duration = Duration::from_secs(10);
 const COOKIE_LENGTH: usize = 64;
+/// In bytes of JSON. A token with more would be longer than we take ourselves.
+const MAX_SHOWN_RIGHTS: usize = 10 * 1024;
 
 /// A random UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -397,7 +399,7 @@ impl Core {
         let digests = (TokenDigest::of(&claims.jti.to_string()), TokenDigest::of(&jti.to_string()));
         let event = Event::from_origin(EventKind::RefreshReused, origin, now).by(account.id);
         let rotation = self
-            .deed(move |transaction, now| {
+            .deed(Stale::Of(claims.uid), move |transaction, now| {
                 let rotation = rotate(transaction, claims.sid, digests, now, expires_at)?;
                 if let Rotation::Reused { ended: Some(_) } = &rotation {
                     event.append(transaction)?;
@@ -405,7 +407,6 @@ impl Core {
                 Ok(rotation)
             })
             .await?;
-        self.known.forget(claims.uid);
         match rotation {
             Rotation::Done(account) => {
                 let access = match carrier.access() {
@@ -436,13 +437,11 @@ impl Core {
         let Some(id) = caller.session() else { return Ok(()) };
         let account = caller.account()?.id;
         let event = Event::new(EventKind::SignedOut, caller, self.clock.now());
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Of(account), move |transaction, now| {
             end(transaction, account, id, now)?;
             event.append(transaction)
         })
-        .await?;
-        self.known.forget(account);
-        Ok(())
+        .await
     }
 
     /// Where the caller is signed in, in every dialect.
@@ -496,15 +495,13 @@ impl Core {
 
     async fn close(&self, caller: &Caller, account: AccountId, id: SessionId) -> Result<()> {
         let event = Event::new(EventKind::SessionEnded, caller, self.clock.now()).of(account);
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Of(account), move |transaction, now| {
             if !end(transaction, account, id, now)? {
                 return Err(Error::NotFound(Noun::Session));
             }
             event.append(transaction)
         })
-        .await?;
-        self.known.forget(account);
-        Ok(())
+        .await
     }
 
     async fn close_all(
@@ -514,29 +511,33 @@ impl Core {
         except: Option<SessionId>,
     ) -> Result<usize> {
         let event = Event::new(EventKind::SessionEnded, caller, self.clock.now()).of(account);
-        let ended = self
-            .deed(move |transaction, now| {
-                let ended = end_all(transaction, account, except, now)?;
-                if ended > 0 {
-                    event.about(format!("{ended} sessions")).append(transaction)?;
-                }
-                Ok(ended)
-            })
-            .await?;
-        self.known.forget(account);
-        Ok(ended)
+        self.deed(Stale::Of(account), move |transaction, now| {
+            let ended = end_all(transaction, account, except, now)?;
+            if ended > 0 {
+                event.about(format!("{ended} sessions")).append(transaction)?;
+            }
+            Ok(ended)
+        })
+        .await
     }
 }
 
-/// What clients of each kind like to read out of a token; nothing here is ever believed.
+/// What clients of each kind like to read out of a token; nothing here is ever believed. Rights that
+/// are too many for a token are not in it: `GET /user` has them all.
 fn shown_claims(kind: TokenKind, account: &Account) -> Map<String, Value> {
     let claims = match kind {
-        TokenKind::NativeAccess => json!({
-            "sub": account.id,
-            "username": account.username,
-            "role": account.role,
-            "permissions": account.permissions.names(),
-        }),
+        TokenKind::NativeAccess => {
+            let mut claims = json!({
+                "sub": account.id,
+                "username": account.username,
+                "role": account.role,
+            });
+            let rights = account.permissions.named();
+            if rights.iter().map(|name| name.len() + 3).sum::<usize>() <= MAX_SHOWN_RIGHTS {
+                claims["permissions"] = json!(rights);
+            }
+            claims
+        }
         TokenKind::PinAccess => json!({ "sub": account.id, "name": account.username }),
         TokenKind::PairAccess | TokenKind::PairRefresh => json!({ "sub": account.username }),
         TokenKind::SignupAccess => json!({

@@ -11,7 +11,7 @@ use super::{
     carriers::Carrier,
     error::{Error, Field, Reason, Result, Why},
     events::{Event, EventKind},
-    known::RightBasic,
+    known::{RightBasic, Stale},
     passwords::Place,
     places,
     secret::{Secret, keyed_digest},
@@ -247,7 +247,7 @@ impl Core {
         let event = event.by(account.id).about(method);
         let (id, core, origin) = (account.id, self.clone(), knock.origin.clone());
         let account = self
-            .deed(move |transaction, now| {
+            .deed(Stale::Of(id), move |transaction, now| {
                 if !accounts::unchanged(transaction, &account)? {
                     return Ok(None);
                 }
@@ -261,7 +261,6 @@ impl Core {
                 accounts::must_exist(transaction, id).map(Some)
             })
             .await?;
-        self.known.forget(id);
         Ok(account.map(|account| SignedIn { account: Arc::new(account), carried }))
     }
 
@@ -320,7 +319,8 @@ impl Core {
             }
             // From outside nobody's PIN counts, and nothing is written for anybody.
             None if within => {
-                self.deed(|transaction, _| count_pin_of_nobody(transaction)).await?;
+                self.deed(Stale::Nobodys, |transaction, _| count_pin_of_nobody(transaction))
+                    .await?;
                 Ok(Err(None))
             }
             None => Ok(Err(None)),
@@ -334,7 +334,7 @@ impl Core {
         origin: &Origin,
     ) -> Result<()> {
         let event = Event::from_origin(EventKind::PinLocked, origin, self.clock.now()).of(id);
-        self.deed(move |transaction, now| {
+        self.deed(Stale::Nobodys, move |transaction, now| {
             let mut guard = guard.unwrap_or_else(|| PinGuard::new(now));
             if guard.fail(now) {
                 event.append(transaction)?;

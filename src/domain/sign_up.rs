@@ -14,6 +14,7 @@ use super::{
     error::{Clash, Denied, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
     identities, invitations,
+    known::Stale,
     letters::{self, Letter, Purpose},
     passwords::PasswordRule,
     permissions::{ADMIN, DEFAULT_ROLE},
@@ -154,7 +155,6 @@ impl Core {
                 .await?;
             let plan = self.plan(&registration, &ground).await?;
             if let Some(registered) = self.enter_on(ground, plan, &registration, token_ok).await? {
-                self.known.forget(registered.account.id);
                 return Ok(registered);
             }
             // Somebody else was the first meanwhile; the first account comes once only.
@@ -171,7 +171,8 @@ impl Core {
     ) -> Result<Option<Registered>> {
         let (core, asking) = (self.clone(), registration.clone());
         let mode = self.settings.registration;
-        self.deed(move |transaction, now| {
+        let whose = |made: &Option<Registered>| made.as_ref().map(|made| made.account.id);
+        self.deed(Stale::OfWhom(whose), move |transaction, now| {
             if self::ground(transaction, &asking, mode, token_ok, now)? != ground {
                 return Ok(None);
             }
@@ -278,7 +279,7 @@ impl Core {
         let (core, client) = (self.clone(), origin.address_text());
         self.later(async move {
             let settings = core.settings.clone();
-            core.deed(move |transaction, now| {
+            core.deed(Stale::Nobodys, move |transaction, now| {
                 let Some(account) = accounts::row_by_email(transaction, &email)? else {
                     return Ok(());
                 };
@@ -302,7 +303,7 @@ impl Core {
         let (core, client) = (self.clone(), origin.address_text());
         self.later(async move {
             let settings = core.settings.clone();
-            core.deed(move |transaction, now| {
+            core.deed(Stale::Nobodys, move |transaction, now| {
                 let account = accounts::row_by_email(transaction, &email)?;
                 let Some(account) = account.filter(Account::is_active) else { return Ok(()) };
                 if identities::is_googles(transaction, account.id)? {
@@ -335,39 +336,37 @@ impl Core {
         let place = self.hasher.place()?;
         let hash = self.hasher.hash(&place, new_password, Field::NewPassword).await?;
         let (token, origin) = (token.clone(), origin.clone());
-        let id = self
-            .deed(move |transaction, now| {
-                let used = letters::consume_token(transaction, &PURPOSES, token.reveal(), now)?;
-                let mut account = accounts::must_exist(transaction, used.account)?;
-                identities::must_take_password(transaction, account.id)?;
-                let at_address = account.email.as_deref() == Some(used.address.as_str());
-                if used.purpose == Purpose::ResetPassword {
-                    if !at_address {
-                        return Err(Error::Expired(Noun::OneTimeToken));
-                    }
-                    if !account.email_verified {
-                        // Whoever registered it never proved that the address is theirs; what
-                        // they left behind must not open the account of its owner.
-                        account.pin_hash = None;
-                        api_keys::revoke_all(transaction, account.id, now)?;
-                        identities::delete_all(transaction, account.id)?;
-                    }
-                    account.email_verified = true;
+        self.deed(Stale::OfWhom(|id| Some(*id)), move |transaction, now| {
+            let used = letters::consume_token(transaction, &PURPOSES, token.reveal(), now)?;
+            let mut account = accounts::must_exist(transaction, used.account)?;
+            identities::must_take_password(transaction, account.id)?;
+            let at_address = account.email.as_deref() == Some(used.address.as_str());
+            if used.purpose == Purpose::ResetPassword {
+                if !at_address {
+                    return Err(Error::Expired(Noun::OneTimeToken));
                 }
-                account.password_hash = Some(hash);
-                account.epoch = random_text(16);
-                accounts::update(transaction, &account, now)?;
-                sessions::end_all(transaction, account.id, None, now)?;
-                letters::end_tokens(transaction, account.id, None)?;
-                forget_wrong_pins(transaction, account.id)?;
-                Event::from_origin(EventKind::PasswordChanged, &origin, now)
-                    .by(account.id)
-                    .about("by a reset link")
-                    .append(transaction)?;
-                Ok(account.id)
-            })
-            .await?;
-        self.known.forget(id);
+                if !account.email_verified {
+                    // Whoever registered it never proved that the address is theirs; what
+                    // they left behind must not open the account of its owner.
+                    account.pin_hash = None;
+                    api_keys::revoke_all(transaction, account.id, now)?;
+                    identities::delete_all(transaction, account.id)?;
+                }
+                account.email_verified = true;
+            }
+            account.password_hash = Some(hash);
+            account.epoch = random_text(16);
+            accounts::update(transaction, &account, now)?;
+            sessions::end_all(transaction, account.id, None, now)?;
+            letters::end_tokens(transaction, account.id, None)?;
+            forget_wrong_pins(transaction, account.id)?;
+            Event::from_origin(EventKind::PasswordChanged, &origin, now)
+                .by(account.id)
+                .about("by a reset link")
+                .append(transaction)?;
+            Ok(account.id)
+        })
+        .await?;
         Ok(())
     }
 }

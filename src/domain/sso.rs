@@ -28,6 +28,7 @@ use super::{
     error::{Clash, Denied, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
     identities,
+    known::Stale,
     secret::{Secret, random_text},
     sessions::Carried,
 };
@@ -398,22 +399,26 @@ impl Core {
         let Some(caller) = same else { return Err(Error::Expired(Noun::SignIn)) };
         let account = Arc::clone(caller.account()?);
         let (asking, to) = (caller.clone(), guest.flow.to.clone());
-        self.deed(move |transaction, now| entry::link(transaction, &guest, &asking, now)).await?;
+        self.deed(Stale::Nobodys, move |transaction, now| {
+            entry::link(transaction, &guest, &asking, now)
+        })
+        .await?;
         Ok(Outcome::In(Box::new(Arrived { account, carried: Vec::new(), to })))
     }
 
     async fn let_guest_in(&self, guest: Guest, arrival: &Arrival) -> Result<Outcome> {
         let (core, origin) = (self.clone(), arrival.origin.clone());
         let outcome = self
-            .deed(move |transaction, now| entry::enter(&core, transaction, &guest, &origin, now))
+            .deed(Stale::OfWhom(Outcome::whose), move |transaction, now| {
+                entry::enter(&core, transaction, &guest, &origin, now)
+            })
             .await?;
-        if let Outcome::In(arrived) = &outcome {
-            self.known.forget(arrived.account.id);
-            if !arrived.account.is_active() {
-                return Err(Error::Forbidden(Denied::Waits));
+        match &outcome {
+            Outcome::In(arrived) if !arrived.account.is_active() => {
+                Err(Error::Forbidden(Denied::Waits))
             }
+            _ => Ok(outcome),
         }
-        Ok(outcome)
     }
 }
 

@@ -164,7 +164,7 @@ impl Throttle {
         let now = self.0.clock.ticks();
         let mut buckets = lock(&self.0.buckets);
         if buckets.len() >= MAX_ENTRIES && !buckets.contains_key(&subject) {
-            make_room(&mut buckets, |bucket| bucket.is_full(now, rate, burst));
+            make_room(&mut buckets, |bucket| bucket.is_full(now, rate, burst), |_| true);
         }
         let bucket = buckets.entry(subject).or_insert(Bucket { tokens: burst, filled: now });
         let gained = now.saturating_sub(bucket.filled).as_secs_f64() * rate;
@@ -251,7 +251,9 @@ impl Throttle {
         now: Duration,
     ) -> &'a mut Window {
         if windows.len() >= MAX_ENTRIES && !windows.contains_key(&subject) {
-            make_room(windows, |window| window.is_over(now));
+            // Whoever waits for a try under way would wait for ever. There are no more of those than
+            // connections.
+            make_room(windows, |window| window.is_over(now), |window| window.in_flight == 0);
         }
         let window = windows.entry(subject).or_default();
         if now >= window.ends {
@@ -433,11 +435,16 @@ fn ceil_seconds(span: Duration) -> u64 {
 }
 
 /// Drops what has lost its meaning; a map that is full of live entries loses some of them, which
-/// forgives a few failures and never grows.
-fn make_room<V>(map: &mut HashMap<Subject, V>, is_over: impl Fn(&V) -> bool) {
+/// forgives a few failures. It grows by those only that may not be lost.
+fn make_room<V>(
+    map: &mut HashMap<Subject, V>,
+    is_over: impl Fn(&V) -> bool,
+    may_be_lost: impl Fn(&V) -> bool,
+) {
     map.retain(|_, value| !is_over(value));
     if map.len() >= MAX_ENTRIES {
-        let some: Vec<Subject> = map.keys().take(MAX_ENTRIES / 16).copied().collect();
+        let some = map.iter().filter(|(_, value)| may_be_lost(value)).map(|(subject, _)| *subject);
+        let some: Vec<Subject> = some.take(MAX_ENTRIES / 16).collect();
         for subject in some {
             map.remove(&subject);
         }
@@ -529,6 +536,28 @@ mod tests {
         }
         assert!(lock(&throttle.0.windows).len() <= MAX_ENTRIES);
         assert!(lock(&throttle.0.buckets).len() <= MAX_ENTRIES);
+    }
+
+    #[tokio::test]
+    async fn a_window_that_makes_room_strands_nobody() {
+        let (throttle, _) = throttle(1);
+        let me = subject("192.0.2.1");
+        let under_way = throttle.reserve(me).await.expect("a try");
+        let waiting = tokio::spawn({
+            let throttle = throttle.clone();
+            async move { throttle.reserve(me).await.map(Reservation::succeeded) }
+        });
+        tokio::task::yield_now().await;
+        // Room is made often enough that nothing is left by chance.
+        for number in 0..16 * MAX_ENTRIES as u32 {
+            let invented = Subject(IpAddr::from((number | 0xE000_0000).to_be_bytes()));
+            throttle.reserve(invented).await.expect("a try").failed();
+        }
+        assert!(lock(&throttle.0.windows).len() <= MAX_ENTRIES + 1);
+        under_way.failed();
+        tokio::task::yield_now().await;
+        assert!(waiting.is_finished(), "it was woken");
+        assert!(waiting.await.expect("no panic").is_err(), "and the failure was counted");
     }
 
     #[tokio::test]

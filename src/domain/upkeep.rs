@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    Core, accounts, api_keys, error::Result, invitations, letters, places, podcasts, sessions,
+    Core, accounts, api_keys, error::Result, invitations, known::Stale, letters, places, podcasts,
+    sessions,
 };
 
 const LOOK: Duration = Duration::from_millis(250);
@@ -63,7 +64,7 @@ impl Core {
     /// Forgets what it knows when another process has written.
     pub async fn notice_others(&self) -> Result<()> {
         if self.db.changed_elsewhere().await? {
-            self.known.forget_all();
+            self.known.forget(Stale::Everybodys, &());
             self.events.ring();
         }
         Ok(())
@@ -81,7 +82,7 @@ impl Core {
             return Ok(());
         }
         let kept = failures.clone();
-        let done = self.deed(move |transaction, _| {
+        let done = self.deed(Stale::Nobodys, move |transaction, _| {
             failures.iter().try_for_each(|event| event.append(transaction))
         });
         let done = done.await;

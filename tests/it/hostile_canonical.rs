@@ -2,7 +2,7 @@
 //! only looks the same is refused.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use gatelodge::domain::sign_up::RegistrationMode;
+use gatelodge::domain::{accounts::canonical, sign_up::RegistrationMode};
 use serde_json::{Value, json};
 
 use super::{
@@ -28,6 +28,50 @@ async fn one_account_signs_in_by_every_spelling_that_means_it() {
         let answer = knock(&house, name, right.clone(), "10.0.0.9").await;
         assert!([401, 429].contains(&answer.status), "{name:?}: {}", answer.status);
     }
+}
+
+#[tokio::test]
+async fn a_name_of_a_megabyte_is_nobodys_and_is_never_folded() {
+    let plan = |plan: &mut super::house::Plan| {
+        plan.settings.registration = RegistrationMode::Open;
+        plan.settings.throttle.max_attempts = 0;
+    };
+    let house = House::lived_in_with(plan).await;
+    let ann = house.token("ann").await;
+    // Three bytes that would become 33, twice.
+    let name = "\u{FDFA}".repeat(300_000);
+    assert!(canonical(&name) == name, "it was folded");
+    assert!(canonical(&name[..1020]).len() > 10_000, "what may still be a name is folded");
+
+    let wrong = json!({"password": "not-this-one"});
+    for long in [name.clone(), format!("{name}@example.org"), "a".repeat(900_000)] {
+        let unknown = knock(&house, "nobody", wrong.clone(), "127.0.0.1").await;
+        let answer = knock(&house, &long, wrong.clone(), "127.0.0.1").await;
+        assert_eq!(answer.problem(401, "unauthorized"), unknown.problem(401, "unauthorized"));
+        let basic = house.get("/api/v1/user").basic(&long, "not-this-one").send().await;
+        assert_eq!(basic.status, 401, "{}", basic.text());
+        let forgot = house.post("/api/v1/auth/forgot-password").json(&json!({"email": long}));
+        let forgot = forgot.send().await;
+        let other = json!({"email": "nobody@example.org"});
+        let other = house.post("/api/v1/auth/forgot-password").json(&other).send().await;
+        assert_eq!((forgot.status, forgot.text()), (other.status, other.text()));
+        let email = json!({"email": "other@example.org"});
+        assert_eq!(register(&house, &long, email).await.status, 422);
+        assert_eq!(register(&house, "other", json!({"email": long})).await.status, 422);
+    }
+
+    let look = async |q: &str| {
+        let q: String = q.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let found = house.get(&format!("/api/v1/users?q={q}")).bearer(&ann).send().await;
+        assert_eq!(found.status, 200, "{}", found.text());
+        found.json()["total"].clone()
+    };
+    assert_eq!(look(&name[..9_000]).await, 0);
+    assert_eq!(look("bob@example").await, 1);
+    let shown = json!({"display_name": "\u{FDFA}".repeat(128)});
+    let named = house.patch("/api/v1/user").bearer(&ann).json(&shown).send().await;
+    assert_eq!(named.status, 200, "{}", named.text());
+    assert_eq!(look(&name[..3 * 128]).await, 1, "the longest name is found by the whole of it");
 }
 
 #[tokio::test]

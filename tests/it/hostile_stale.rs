@@ -1,8 +1,11 @@
 //! Hostile cases: half-signed-in and stale. What somebody carries ends with what it stands on.
 
+use std::task::Poll;
+
+use futures_util::{future::join, poll};
 use serde_json::{Value, json};
 
-use super::house::{House, PASSWORD, text};
+use super::house::{Ask, House, PASSWORD, text};
 
 const PIN: &str = "2580";
 const NEW_PASSWORD: &str = "Chestnut-tree-8";
@@ -77,6 +80,24 @@ async fn change(house: &House, id: &str, change: Value) {
 
 async fn id_of(house: &House, name: &str) -> String {
     text(&house.login(name).await["user"]["id"])
+}
+
+/// Sends it and hangs up as soon as the database holds what it does, before it is told so.
+async fn hang_up(house: &House, ask: Ask<'_>) {
+    let database = rusqlite::Connection::open(house.database()).expect("the database");
+    let events = || -> i64 {
+        let count = "SELECT count(*) FROM events";
+        database.query_row(count, [], |row| row.get(0)).expect("a count")
+    };
+    let before = events();
+    let mut answer = Box::pin(ask.send());
+    std::future::poll_fn(|context| match events() > before {
+        true => Poll::Ready(()),
+        false => answer.as_mut().poll(context).map(drop),
+    })
+    .await;
+    drop(answer);
+    assert!(events() > before, "it was done");
 }
 
 #[tokio::test]
@@ -158,6 +179,54 @@ async fn a_changed_password_ends_other_sessions_refresh_tokens_and_remembered_ba
 }
 
 #[tokio::test]
+async fn who_hangs_up_on_signing_out_is_signed_out_all_the_same() {
+    let house = House::lived_in().await;
+    let bob = Carriers::of(&house, "bob").await;
+    let (asking, other) = (house.token("bob").await, house.token("bob").await);
+    hang_up(&house, house.post("/api/v1/auth/logout").bearer(&bob.token)).await;
+    assert_eq!(bob.try_all(&house).await, ["cookie", "key", "basic"]);
+
+    let me = async |token: &str| house.get("/api/v1/user").bearer(token).send().await.status;
+    assert_eq!((me(&asking).await, me(&other).await), (200, 200));
+    let sessions = house.get("/api/v1/user/sessions").bearer(&asking).send().await.json();
+    let sessions = sessions["data"].as_array().expect("a list");
+    let pages = sessions.iter().find(|one| one["dialect"] == "pages").expect("the cookie's");
+    let path = format!("/api/v1/user/sessions/{}", text(&pages["id"]));
+    hang_up(&house, house.delete(&path).bearer(&asking)).await;
+    assert_eq!(bob.try_all(&house).await, ["key", "basic"]);
+
+    let keys = house.get("/api/v1/api-keys").bearer(&asking).send().await.json();
+    let path = format!("/api/v1/api-keys/{}", text(&keys["data"][0]["id"]));
+    hang_up(&house, house.delete(&path).bearer(&asking)).await;
+    assert_eq!(bob.try_all(&house).await, ["basic"]);
+
+    let body = json!({"current_password": PASSWORD, "new_password": NEW_PASSWORD});
+    hang_up(&house, house.post("/api/v1/user/password").bearer(&asking).json(&body)).await;
+    assert!(bob.try_all(&house).await.is_empty());
+    assert_eq!((me(&asking).await, me(&other).await), (200, 401));
+}
+
+#[tokio::test]
+async fn who_hangs_up_on_taking_rights_away_has_taken_them_all_the_same() {
+    let house = House::lived_in().await;
+    let admin = house.token("ann").await;
+    let role = json!({"name": "helpers", "permissions": ["users-read"]});
+    house.post("/api/v1/roles").bearer(&admin).json(&role).send().await;
+    let id = house.add("carl", "helpers").await;
+    let carl = Carriers::of(&house, "carl").await;
+    let users = async || house.get("/api/v1/users").bearer(&carl.token).send().await.status;
+    assert_eq!(users().await, 200);
+    let shrunk = house.put("/api/v1/roles/helpers").bearer(&admin);
+    hang_up(&house, shrunk.json(&json!({"permissions": []}))).await;
+    assert_eq!(users().await, 403);
+
+    let disabled = house.patch(&format!("/api/v1/users/{id}")).bearer(&admin);
+    hang_up(&house, disabled.json(&json!({"status": "disabled"}))).await;
+    assert!(carl.try_all(&house).await.is_empty());
+    assert!(!carl.refresh_lives(&house).await);
+}
+
+#[tokio::test]
 async fn ended_sessions_and_revoked_keys_stay_dead_after_a_restart() {
     let house = House::lived_in().await;
     let (dead, live) = (Carriers::of(&house, "bob").await, Carriers::of(&house, "ann").await);
@@ -208,4 +277,22 @@ async fn a_downloaded_copy_is_whole_and_leaves_nothing_behind() {
     let names = files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned());
     let names: Vec<String> = names.filter(|name| name.contains("gatelodge-copy")).collect();
     assert!(names.is_empty(), "{names:?}");
+}
+
+#[tokio::test]
+async fn who_is_signed_out_while_others_have_their_turn_gets_no_copy() {
+    let house = House::lived_in().await;
+    let (first, second) = (house.token("ann").await, house.token("ann").await);
+    let copy = |token: &str| Box::pin(house.post("/api/v1/system/backup").bearer(token).send());
+    for token in [&first, &second] {
+        assert_eq!(house.get("/api/v1/user").bearer(token).send().await.status, 200);
+    }
+    let (mut made, mut waits) = (copy(&first), copy(&second));
+    // Nothing goes on with the first one while nobody asks for it.
+    assert!(poll!(&mut made).is_pending() && poll!(&mut waits).is_pending());
+    let out = house.post("/api/v1/auth/logout").bearer(&second).send().await;
+    assert_eq!(out.status, 200);
+    let (made, waited) = join(made, waits).await;
+    assert_eq!(made.status, 200);
+    waited.problem(401, "unauthorized");
 }

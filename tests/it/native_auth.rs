@@ -54,6 +54,22 @@ fn claims(token: &Value) -> Value {
 }
 
 #[tokio::test]
+async fn rights_that_are_too_many_for_a_token_are_left_out_of_it() {
+    let house = House::lived_in().await;
+    let admin = house.token("ann").await;
+    let names: Vec<_> = (0..200).map(|number| format!("{number:0>64}")).collect();
+    let role = json!({"name": "many", "permissions": names});
+    let made = house.post("/api/v1/roles").bearer(&admin).json(&role).send().await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let tokens = house.login("ann").await;
+    assert_eq!(claims(&tokens["token"]).get("permissions"), None);
+    let me = house.get("/api/v1/user").bearer(&text(&tokens["token"])).send().await;
+    assert_eq!(me.status, 200, "{}", me.text());
+    assert!(me.json()["permissions"].as_array().is_some_and(|all| all.len() > 200));
+    assert_eq!(claims(&house.login("bob").await["token"])["permissions"], json!([]));
+}
+
+#[tokio::test]
 async fn a_login_gives_tokens_and_the_account() {
     let house = House::lived_in().await;
     let body = json!({"username": "BOB", "password": PASSWORD});

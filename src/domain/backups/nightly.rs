@@ -18,6 +18,7 @@ use crate::domain::{
     Core, Timestamp,
     caller::Origin,
     events::{Event, EventKind},
+    known::Stale,
 };
 
 const LOOK: Duration = Duration::from_secs(20);
@@ -66,10 +67,14 @@ impl Nightly {
         whole.filter_map(|name| made_at(name)).filter(|at| *at <= now).max()
     }
 
-    /// Lets go of what is more than is kept, and of what was broken off.
-    fn thin(&self) -> io::Result<()> {
+    /// Lets go of what is more than is kept, and of what was broken off. What seems to come from the
+    /// future goes first: it must not take the place of the copy that was just made.
+    fn thin(&self, now: Timestamp) -> io::Result<()> {
         let mut names = names(&self.folder)?;
-        names.sort_unstable_by_key(|name| (name.ends_with(PARTIAL), made_at(name)));
+        names.sort_unstable_by_key(|name| {
+            let at = made_at(name);
+            (at.is_none_or(|at| at <= now), at)
+        });
         let (whole, parts): (Vec<_>, Vec<_>) =
             names.into_iter().partition(|name| !name.ends_with(PARTIAL));
         let spare = whole.len().saturating_sub(self.keep.max(1));
@@ -149,10 +154,10 @@ impl Core {
         let copied = self.copied(Target::File(file.clone()), seal).await?;
         self.copies.set(None);
         let event = Event::from_origin(EventKind::BackupMade, &Origin::local(), now).about(name);
-        self.deed(move |transaction, _| event.append(transaction)).await?;
+        self.deed(Stale::Nobodys, move |transaction, _| event.append(transaction)).await?;
         let thinned = plan.clone();
         let folder = plan.folder.clone();
-        let thin = move || thinned.thin().map_err(|error| BackupError::File(folder, error));
+        let thin = move || thinned.thin(now).map_err(|error| BackupError::File(folder, error));
         off(thin).await?;
         Ok(told(&file, &copied))
     }
@@ -210,7 +215,7 @@ mod tests {
             plan(folder.path(), 2).newest(now).map(Timestamp::text).as_deref(),
             Some("2026-01-05T03:30:00Z")
         );
-        plan(folder.path(), 2).thin().expect("thinned");
+        plan(folder.path(), 2).thin(now).expect("thinned");
         let left = fs::read_dir(folder.path()).expect("a folder");
         let mut left: Vec<_> = left
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
@@ -223,5 +228,17 @@ mod tests {
             "gatelodge.db",
         ];
         assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn copies_from_the_future_make_room_for_the_one_just_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let now = Timestamp::from_seconds(1_767_268_801);
+        let made = name(now, &Seal::None);
+        for name in ["gatelodge-20990101T033000Z.db", "gatelodge-20990102T033000Z.db", &made] {
+            fs::write(folder.path().join(name), "").expect("written");
+        }
+        plan(folder.path(), 1).thin(now).expect("thinned");
+        assert_eq!(names(folder.path()).expect("a folder"), [made]);
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::{
     accounts::AccountId,
     caller::Caller,
     error::{Error, Result},
+    known::Stale,
 };
 
 /// What a probe found is believed this long.
@@ -203,8 +204,9 @@ impl Core {
                     continue;
                 }
                 let works = probe.finds_feed(&url).await;
-                let noted =
-                    self.deed(move |transaction, now| Ok(note(transaction, &url, works, now)?));
+                let noted = self.deed(Stale::Nobodys, move |transaction, now| {
+                    Ok(note(transaction, &url, works, now)?)
+                });
                 if let Err(error) = noted.await {
                     tell(&format!("upgrades: {error}"));
                 }

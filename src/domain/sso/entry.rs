@@ -35,6 +35,16 @@ pub enum Outcome {
     Refused(Error, Option<accounts::AccountId>),
 }
 
+impl Outcome {
+    /// Whose account it changed.
+    pub fn whose(&self) -> Option<accounts::AccountId> {
+        match self {
+            Self::In(arrived) => Some(arrived.account.id),
+            Self::Refused(..) => None,
+        }
+    }
+}
+
 fn refused(denied: Denied, account: Option<&Account>) -> Result<Outcome> {
     Ok(Outcome::Refused(Error::Forbidden(denied), account.map(|account| account.id)))
 }
