@@ -111,7 +111,7 @@ impl Core {
         self.known.forget(account.id);
         if pin.is_some() {
             // The pepper holds the account's id, which exists only now.
-            self.put_pin(caller, account.id, pin).await?;
+            self.put_pin(caller, account.id, pin, None).await?;
             return self.user_get(caller, account.id).await;
         }
         Ok(account)
@@ -184,6 +184,7 @@ impl Core {
         let (asking, settings) = (caller.clone(), self.settings.clone());
         let account = self
             .deed(move |transaction, now| {
+                sessions::must_live(transaction, &asking, now)?;
                 let was = accounts::must_exist(transaction, id)?;
                 asking.must_cover(&was.permissions)?;
                 if hash.is_some() {
@@ -244,7 +245,7 @@ impl Core {
         }
         let target = self.db.read(move |connection| accounts::must_exist(connection, id)).await?;
         caller.must_cover(&target.permissions)?;
-        self.put_pin(caller, id, pin).await
+        self.put_pin(caller, id, pin, None).await
     }
 
     /// Makes a link by which somebody else chooses a new password: to hand over, for a day.

@@ -447,7 +447,8 @@ impl Core {
     }
 
     /// Asks an account for its present password before something that matters; an account that
-    /// has none is not asked. Wrong ones count for the throttle.
+    /// has none is not asked. Wrong ones count for the throttle. Gives the account as it was then;
+    /// what is written later has to ask whether its password is still that one.
     ///
     /// # Errors
     /// [`Error::Invalid`] for `current_password`, [`Error::Throttled`], [`Error::Busy`].
@@ -455,17 +456,17 @@ impl Core {
         &self,
         caller: &Caller,
         current: Option<Secret>,
-    ) -> Result<()> {
+    ) -> Result<Account> {
         let id = caller.account()?.id;
         let account = self.db.read(move |connection| accounts::must_exist(connection, id)).await?;
-        let Some(stored) = account.password_hash else { return Ok(()) };
+        let Some(stored) = account.password_hash.clone() else { return Ok(account) };
         let Some(current) = current else {
             return Err(Error::Invalid(Field::CurrentPassword, Reason::Missing));
         };
         let event = Event::new(EventKind::LoginFailure, caller, self.clock.now());
         let event = event.about("wrong current password");
         if self.matches(caller.origin(), current, Some(stored), event).await? {
-            Ok(())
+            Ok(account)
         } else {
             Err(Error::Invalid(Field::CurrentPassword, Reason::Wrong))
         }

@@ -5,15 +5,21 @@ use std::sync::Arc;
 
 use rusqlite::Transaction;
 
-use super::{Arrived, GOOGLE, ProviderSettings, TAKEN, flow::Flow, person::Person, roles};
+use super::{
+    Arrived, GOOGLE, ProviderSettings, TAKEN,
+    flow::{Flow, Link},
+    person::Person,
+    roles,
+};
 use crate::domain::{
     Core, Timestamp,
     accounts::{self, Account, Email, NewAccount, Status, Username, check_line},
     caller::{Caller, Origin},
     carriers::Carrier,
-    error::{Clash, Denied, Error, Field, Result},
+    error::{Clash, Denied, Error, Field, Noun, Result},
     events::{Event, EventKind},
     identities::{self, Identity},
+    known::SessionKey,
     letters::Purpose,
     permissions::ADMIN,
     places, sessions,
@@ -226,15 +232,20 @@ fn about(guest: &Guest, method: &str) -> String {
     }
 }
 
-/// Links what somebody has elsewhere to the account that they are signed in to.
+/// Links what somebody has elsewhere to the account that they are signed in to, if the session that
+/// asked for it lives and the password that it gave is the present one.
 pub fn link(
     transaction: &Transaction<'_>,
     guest: &Guest,
-    caller: &Caller,
+    (caller, link): (&Caller, &Link),
     now: Timestamp,
 ) -> Result<()> {
     let person = &guest.person;
-    let account = accounts::must_exist(transaction, caller.account()?.id)?;
+    let session = sessions::live(transaction, SessionKey::Id(link.session), now)?;
+    let account = accounts::must_exist(transaction, link.account)?;
+    if session.is_none() || account.password_mark() != link.password {
+        return Err(Error::Expired(Noun::SignIn));
+    }
     if !account.is_active() {
         return Err(Error::Forbidden(Denied::Inactive));
     }
