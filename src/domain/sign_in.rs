@@ -158,6 +158,15 @@ pub(super) fn forget_wrong_pins(transaction: &Transaction<'_>, id: AccountId) ->
     Ok(())
 }
 
+/// Whose turn a PIN waits for. A name that is nobody's has one of its own too: tries for it that did
+/// not wait for each other would tell that it is.
+fn pin_turn(key: &[u8; 32], found: Option<&Account>, who: &str) -> u8 {
+    match found {
+        Some(account) => account.id.shard_byte(),
+        None => keyed_digest(key, &[canonical(who).as_bytes()])[0],
+    }
+}
+
 // Deeds
 
 impl Core {
@@ -298,8 +307,8 @@ impl Core {
         // One guess at a time for one account, whatever it is called, so that parallel ones
         // cannot outrun the counter.
         let id = found.as_ref().map_or_else(AccountId::random, |account| account.id);
-        let _turn =
-            self.pin_turns[usize::from(id.shard_byte()) % self.pin_turns.len()].lock().await;
+        let turn = usize::from(pin_turn(&self.pin_key, found.as_ref(), who));
+        let _turn = self.pin_turns[turn % self.pin_turns.len()].lock().await;
         let now = self.clock.now();
         let guard =
             self.db.read(move |connection| Ok::<_, Error>(pin_guard(connection, id)?)).await?;
@@ -515,7 +524,17 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn the_tries_for_a_name_that_is_nobodys_wait_for_each_other_like_those_for_an_account() {
+        let turn = |name: &str| pin_turn(&[7; 32], None, name);
+        assert_eq!(turn("nobody"), turn("ＮＯＢＯＤＹ"));
+        let turns: BTreeSet<_> = (0..100).map(|number| turn(&format!("nobody{number}"))).collect();
+        assert!(turns.len() > 50, "and seldom for those for another");
+    }
 
     #[test]
     fn ten_wrong_pins_lock_for_an_hour_and_the_third_lock_stays() {
