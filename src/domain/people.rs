@@ -338,7 +338,8 @@ fn forbid_oneself(caller: &Caller, was: &Account, account: &Account) -> Result<(
     Ok(())
 }
 
-/// Another role, status or password ends every bearer; another address ends what was mailed.
+/// Another role, status or password ends every bearer; these and another address end every link: who
+/// made one, or saw it in the outbox, may have had the rights for what the account was only.
 fn end_what_was(
     transaction: &rusqlite::Transaction<'_>,
     was: &Account,
@@ -353,7 +354,8 @@ fn end_what_was(
     if new_password {
         forget_wrong_pins(transaction, was.id)?;
     }
-    if account.email != was.email || account.status != was.status || new_password {
+    let other = account.role != was.role || account.status != was.status;
+    if other || account.email != was.email || new_password {
         letters::end_tokens(transaction, was.id, None)?;
     }
     Ok(())

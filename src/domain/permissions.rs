@@ -10,6 +10,7 @@ use super::{
     caller::Caller,
     error::{Clash, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
+    letters,
     secret::sha256,
 };
 
@@ -324,7 +325,8 @@ impl Core {
         Ok(role)
     }
 
-    /// Replaces what a role grants; a built-in role keeps its meaning.
+    /// Replaces what a role grants; a built-in role keeps its meaning. Where it grants more than
+    /// before, links to reset the passwords of its members end.
     pub async fn role_update(&self, caller: &Caller, draft: RoleDraft) -> Result<Role> {
         caller.must(ROLES_WRITE)?;
         if !is_role_name(&draft.name) {
@@ -336,7 +338,11 @@ impl Core {
         let event = role_events(EventKind::RoleUpdated, caller, &name, self.clock.now());
         let role = self
             .deed(move |transaction, now| {
-                changeable(transaction, &asking, &name)?;
+                let was = changeable(transaction, &asking, &name)?;
+                if !was.permissions.covers(&permissions) {
+                    // Whoever made one had the rights for what the role was only.
+                    letters::end_reset_links(transaction, &name)?;
+                }
                 transaction
                     .prepare_cached(
                         "UPDATE roles SET description = ?2, permissions = ?3, updated_at = ?4
@@ -426,12 +432,13 @@ pub fn description(name: &str) -> &'static str {
     }
 }
 
-fn changeable(transaction: &Transaction<'_>, caller: &Caller, name: &str) -> Result<()> {
+fn changeable(transaction: &Transaction<'_>, caller: &Caller, name: &str) -> Result<Role> {
     let role = found(transaction, name)?;
     if role.built_in {
         return Err(Error::Conflict(Clash::BuiltInRole));
     }
-    caller.must_cover(&role.permissions)
+    caller.must_cover(&role.permissions)?;
+    Ok(role)
 }
 
 fn found(transaction: &Transaction<'_>, name: &str) -> Result<Role> {
