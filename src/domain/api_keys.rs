@@ -114,6 +114,13 @@ fn must_be_within(owner: &Permissions, wanted: Option<&Permissions>) -> Result<(
     }
 }
 
+/// What a key is given that may have all of its owner's rights. Made by somebody else it has those of
+/// now: whoever has it must not rise with the owner. The command line is nobody's hand but the house's.
+fn whole(caller: &Caller, owner: AccountId, rights: &Permissions) -> Option<Permissions> {
+    let by_another = caller.account_id().is_some_and(|asking| asking != owner);
+    by_another.then(|| rights.clone())
+}
+
 fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<()> {
     match expires_at {
         Some(end) if end <= now => {
@@ -286,8 +293,8 @@ fn reachable(
 // Deeds
 
 impl Core {
-    /// Makes a key for the caller, or for `owner` with api-keys-write. The key itself is given
-    /// here and never again.
+    /// Makes a key for the caller, or for `owner` with api-keys-write, which never has more than
+    /// `owner` has now. The key itself is given here and never again.
     pub async fn api_key_create(
         &self,
         caller: &Caller,
@@ -322,9 +329,11 @@ impl Core {
         let event = Event::new(EventKind::ApiKeyCreated, caller, now).of(owner).about(&key.name);
         let key = self
             .deed(Stale::Of(owner), move |transaction, _| {
+                let mut key = key;
                 let rights = accounts::must_exist(transaction, owner)?.permissions;
                 asking.must_cover(&rights)?;
                 must_be_within(&rights, key.permissions.as_ref())?;
+                key.permissions = key.permissions.or_else(|| whole(&asking, owner, &rights));
                 insert(transaction, &key, digest)?;
                 event.append(transaction)?;
                 Ok(key)
@@ -419,7 +428,7 @@ impl Core {
             if let Some(permissions) = permissions {
                 let rights = accounts::must_exist(transaction, key.account)?.permissions;
                 must_be_within(&rights, permissions.as_ref())?;
-                key.permissions = permissions;
+                key.permissions = permissions.or_else(|| whole(&asking, key.account, &rights));
             }
             key.expires_at = change.expires_at.unwrap_or(key.expires_at);
             update(transaction, &key)?;

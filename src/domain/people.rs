@@ -111,7 +111,7 @@ impl Core {
             .await?;
         if pin.is_some() {
             // The pepper holds the account's id, which exists only now.
-            self.put_pin(caller, account.id, pin).await?;
+            self.put_pin(caller, account.id, pin, None).await?;
             return self.user_get(caller, account.id).await;
         }
         Ok(account)
@@ -183,6 +183,7 @@ impl Core {
         };
         let (asking, settings) = (caller.clone(), self.settings.clone());
         self.deed(Stale::Of(id), move |transaction, now| {
+            sessions::must_live(transaction, &asking, now)?;
             let was = accounts::must_exist(transaction, id)?;
             asking.must_cover(&was.permissions)?;
             if hash.is_some() {
@@ -239,7 +240,7 @@ impl Core {
         }
         let target = self.db.read(move |connection| accounts::must_exist(connection, id)).await?;
         caller.must_cover(&target.permissions)?;
-        self.put_pin(caller, id, pin).await
+        self.put_pin(caller, id, pin, None).await
     }
 
     /// Makes a link by which somebody else chooses a new password: to hand over, for a day.
@@ -332,7 +333,8 @@ fn forbid_oneself(caller: &Caller, was: &Account, account: &Account) -> Result<(
     Ok(())
 }
 
-/// Another role, status or password ends every bearer; another address ends what was mailed.
+/// Another role, status or password ends every bearer; these and another address end every link: who
+/// made one, or saw it in the outbox, may have had the rights for what the account was only.
 fn end_what_was(
     transaction: &rusqlite::Transaction<'_>,
     was: &Account,
@@ -347,7 +349,8 @@ fn end_what_was(
     if new_password {
         forget_wrong_pins(transaction, was.id)?;
     }
-    if account.email != was.email || account.status != was.status || new_password {
+    let other = account.role != was.role || account.status != was.status;
+    if other || account.email != was.email || new_password {
         letters::end_tokens(transaction, was.id, None)?;
     }
     Ok(())

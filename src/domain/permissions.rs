@@ -11,6 +11,7 @@ use super::{
     error::{Clash, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
     known::Stale,
+    letters,
     secret::sha256,
 };
 
@@ -323,7 +324,8 @@ impl Core {
         .await
     }
 
-    /// Replaces what a role grants; a built-in role keeps its meaning.
+    /// Replaces what a role grants; a built-in role keeps its meaning. Where it grants more than
+    /// before, links to reset the passwords of its members end.
     pub async fn role_update(&self, caller: &Caller, draft: RoleDraft) -> Result<Role> {
         caller.must(ROLES_WRITE)?;
         if !is_role_name(&draft.name) {
@@ -334,7 +336,11 @@ impl Core {
         let asking = caller.clone();
         let event = role_events(EventKind::RoleUpdated, caller, &name, self.clock.now());
         self.deed(Stale::Everybodys, move |transaction, now| {
-            changeable(transaction, &asking, &name)?;
+            let was = changeable(transaction, &asking, &name)?;
+            if !was.permissions.covers(&permissions) {
+                // Whoever made one had the rights for what the role was only.
+                letters::end_reset_links(transaction, &name)?;
+            }
             transaction
                 .prepare_cached(
                     "UPDATE roles SET description = ?2, permissions = ?3, updated_at = ?4
@@ -420,12 +426,13 @@ pub fn description(name: &str) -> &'static str {
     }
 }
 
-fn changeable(transaction: &Transaction<'_>, caller: &Caller, name: &str) -> Result<()> {
+fn changeable(transaction: &Transaction<'_>, caller: &Caller, name: &str) -> Result<Role> {
     let role = found(transaction, name)?;
     if role.built_in {
         return Err(Error::Conflict(Clash::BuiltInRole));
     }
-    caller.must_cover(&role.permissions)
+    caller.must_cover(&role.permissions)?;
+    Ok(role)
 }
 
 fn found(transaction: &Transaction<'_>, name: &str) -> Result<Role> {

@@ -9,7 +9,7 @@ use super::{
     accounts::{self, Account, AccountId, Email, check_line},
     api_keys,
     caller::Caller,
-    error::{Error, Field, Result},
+    error::{Error, Field, Reason, Result, Why},
     events::{self, Event, EventKind, WrittenEvent},
     identities,
     known::Stale,
@@ -46,13 +46,37 @@ fn email_owner(connection: &Connection, email: &Email) -> rusqlite::Result<Optio
         .optional()
 }
 
-fn put_password(
+/// The caller's account as it is now, if whoever proved to be its owner still is: behind the proof
+/// they waited for a hash or for the writer, and a password that was set meanwhile must not be
+/// undone by the old one.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] once the session has ended or a Basic credential is wrong,
+/// [`Error::Invalid`] when the password that was given is no longer the present one.
+fn still_proven(
     transaction: &Transaction<'_>,
     caller: &Caller,
+    proven: &Account,
+    now: Timestamp,
+) -> Result<Account> {
+    sessions::must_live(transaction, caller, now)?;
+    let account = accounts::must_exist(transaction, proven.id)?;
+    if account.is_active() && account.password_hash == proven.password_hash {
+        return Ok(account);
+    }
+    Err(match caller.is_by_password() {
+        true => Error::Unauthenticated(Why::SessionEnded),
+        false => Error::Invalid(Field::CurrentPassword, Reason::Wrong),
+    })
+}
+
+fn put_password(
+    transaction: &Transaction<'_>,
+    (caller, proven): (&Caller, &Account),
     hash: String,
     now: Timestamp,
 ) -> Result<()> {
-    let mut account = accounts::must_exist(transaction, caller.account()?.id)?;
+    let mut account = still_proven(transaction, caller, proven, now)?;
     identities::must_take_password(transaction, account.id)?;
     account.password_hash = Some(hash);
     accounts::update(transaction, &account, now)?;
@@ -125,12 +149,12 @@ impl Core {
     ) -> Result<()> {
         caller.must_not_be_key()?;
         rule.check(&new_password, self.settings.password_min_length, Field::NewPassword)?;
-        self.must_know_password(caller, current).await?;
+        let proven = self.must_know_password(caller, current).await?;
         let place = self.hasher.place()?;
         let hash = self.hasher.hash(&place, new_password, Field::NewPassword).await?;
         let (asking, id) = (caller.clone(), caller.account()?.id);
         self.deed(Stale::Of(id), move |transaction, now| {
-            put_password(transaction, &asking, hash, now)
+            put_password(transaction, (&asking, &proven), hash, now)
         })
         .await
     }
@@ -146,16 +170,18 @@ impl Core {
         if let Some(pin) = &pin {
             check_pin(pin)?;
         }
-        self.must_know_password(caller, current).await?;
-        let id = caller.account()?.id;
-        self.put_pin(caller, id, pin).await
+        let proven = self.must_know_password(caller, current).await?;
+        self.put_pin(caller, proven.id, pin, Some(proven)).await
     }
 
+    /// `proven` is the caller's own account, once its password was asked for; somebody else's is
+    /// held against the caller's rights.
     pub(super) async fn put_pin(
         &self,
         caller: &Caller,
         id: AccountId,
         pin: Option<Secret>,
+        proven: Option<Account>,
     ) -> Result<()> {
         let hash = match pin {
             Some(pin) => {
@@ -167,10 +193,15 @@ impl Core {
         let asking = caller.clone();
         let event = Event::new(EventKind::PinChanged, caller, self.clock.now()).of(id);
         self.deed(Stale::Of(id), move |transaction, now| {
-            let mut account = accounts::must_exist(transaction, id)?;
-            if asking.account_id() != Some(id) {
-                asking.must_cover(&account.permissions)?;
-            }
+            let mut account = match &proven {
+                Some(proven) => still_proven(transaction, &asking, proven, now)?,
+                None => {
+                    sessions::must_live(transaction, &asking, now)?;
+                    let account = accounts::must_exist(transaction, id)?;
+                    asking.must_cover(&account.permissions)?;
+                    account
+                }
+            };
             account.pin_hash = hash;
             accounts::update(transaction, &account, now)?;
             forget_wrong_pins(transaction, id)?;
@@ -188,10 +219,11 @@ impl Core {
     ) -> Result<()> {
         caller.must_not_be_key()?;
         let email = Email::parse(email)?;
-        self.must_know_password(caller, current).await?;
-        let (id, client) = (caller.account()?.id, caller.origin().address_text());
-        let settings = self.settings.clone();
+        let proven = self.must_know_password(caller, current).await?;
+        let (id, client) = (proven.id, caller.origin().address_text());
+        let (asking, settings) = (caller.clone(), self.settings.clone());
         self.deed(Stale::Nobodys, move |transaction, now| {
+            still_proven(transaction, &asking, &proven, now)?;
             if email_owner(transaction, &email)?.is_some_and(|owner| owner != id) {
                 return Err(Error::Taken(Field::Email));
             }

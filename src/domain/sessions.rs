@@ -165,6 +165,27 @@ pub(super) fn live(
     .optional()
 }
 
+/// Asked inside a deed whose caller had to wait for a hash: the session that asks, if one does, may
+/// have ended meanwhile.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] once it has.
+pub(super) fn must_live(connection: &Connection, caller: &Caller, now: Timestamp) -> Result<()> {
+    let Some(id) = caller.session() else { return Ok(()) };
+    match live(connection, SessionKey::Id(id), now)? {
+        Some(_) => Ok(()),
+        None => Err(Error::Unauthenticated(Why::SessionEnded)),
+    }
+}
+
+/// Whether the caller may end sessions of `account`, as its rights are now.
+fn must_reach(connection: &Connection, caller: &Caller, account: AccountId) -> Result<()> {
+    if caller.account_id() == Some(account) {
+        return Ok(());
+    }
+    caller.must_cover(&accounts::must_exist(connection, account)?.permissions)
+}
+
 /// Writes a new session and ends the oldest unused ones beyond the bound: whoever signs in again and
 /// again ends what they left behind so, and not what is in use elsewhere.
 pub(super) fn insert(transaction: &Transaction<'_>, opening: &Opening) -> Result<()> {
@@ -485,8 +506,6 @@ impl Core {
     ) -> Result<usize> {
         caller.must_not_be_key()?;
         caller.must(USERS_WRITE)?;
-        let target = self.db.read(move |connection| accounts::must_exist(connection, of)).await?;
-        caller.must_cover(&target.permissions)?;
         match id {
             Some(id) => self.close(caller, of, id).await.map(|()| 1),
             None => self.close_all(caller, of, None).await,
@@ -495,7 +514,9 @@ impl Core {
 
     async fn close(&self, caller: &Caller, account: AccountId, id: SessionId) -> Result<()> {
         let event = Event::new(EventKind::SessionEnded, caller, self.clock.now()).of(account);
+        let asking = caller.clone();
         self.deed(Stale::Of(account), move |transaction, now| {
+            must_reach(transaction, &asking, account)?;
             if !end(transaction, account, id, now)? {
                 return Err(Error::NotFound(Noun::Session));
             }
@@ -511,7 +532,9 @@ impl Core {
         except: Option<SessionId>,
     ) -> Result<usize> {
         let event = Event::new(EventKind::SessionEnded, caller, self.clock.now()).of(account);
+        let asking = caller.clone();
         self.deed(Stale::Of(account), move |transaction, now| {
+            must_reach(transaction, &asking, account)?;
             let ended = end_all(transaction, account, except, now)?;
             if ended > 0 {
                 event.about(format!("{ended} sessions")).append(transaction)?;

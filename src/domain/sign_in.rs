@@ -158,6 +158,15 @@ pub(super) fn forget_wrong_pins(transaction: &Transaction<'_>, id: AccountId) ->
     Ok(())
 }
 
+/// Whose turn a PIN waits for. A name that is nobody's has one of its own too: tries for it that did
+/// not wait for each other would tell that it is.
+fn pin_turn(key: &[u8; 32], found: Option<&Account>, who: &str) -> u8 {
+    match found {
+        Some(account) => account.id.shard_byte(),
+        None => keyed_digest(key, &[canonical(who).as_bytes()])[0],
+    }
+}
+
 // Deeds
 
 impl Core {
@@ -297,8 +306,8 @@ impl Core {
         // One guess at a time for one account, whatever it is called, so that parallel ones
         // cannot outrun the counter.
         let id = found.as_ref().map_or_else(AccountId::random, |account| account.id);
-        let _turn =
-            self.pin_turns[usize::from(id.shard_byte()) % self.pin_turns.len()].lock().await;
+        let turn = usize::from(pin_turn(&self.pin_key, found.as_ref(), who));
+        let _turn = self.pin_turns[turn % self.pin_turns.len()].lock().await;
         let now = self.clock.now();
         let guard =
             self.db.read(move |connection| Ok::<_, Error>(pin_guard(connection, id)?)).await?;
@@ -453,7 +462,8 @@ impl Core {
     }
 
     /// Asks an account for its present password before something that matters; an account that
-    /// has none is not asked. Wrong ones count for the throttle.
+    /// has none is not asked. Wrong ones count for the throttle. Gives the account as it was then;
+    /// what is written later has to ask whether its password is still that one.
     ///
     /// # Errors
     /// [`Error::Invalid`] for `current_password`, [`Error::Throttled`], [`Error::Busy`].
@@ -461,17 +471,17 @@ impl Core {
         &self,
         caller: &Caller,
         current: Option<Secret>,
-    ) -> Result<()> {
+    ) -> Result<Account> {
         let id = caller.account()?.id;
         let account = self.db.read(move |connection| accounts::must_exist(connection, id)).await?;
-        let Some(stored) = account.password_hash else { return Ok(()) };
+        let Some(stored) = account.password_hash.clone() else { return Ok(account) };
         let Some(current) = current else {
             return Err(Error::Invalid(Field::CurrentPassword, Reason::Missing));
         };
         let event = Event::new(EventKind::LoginFailure, caller, self.clock.now());
         let event = event.about("wrong current password");
         if self.matches(caller.origin(), current, Some(stored), event).await? {
-            Ok(())
+            Ok(account)
         } else {
             Err(Error::Invalid(Field::CurrentPassword, Reason::Wrong))
         }
@@ -520,7 +530,17 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn the_tries_for_a_name_that_is_nobodys_wait_for_each_other_like_those_for_an_account() {
+        let turn = |name: &str| pin_turn(&[7; 32], None, name);
+        assert_eq!(turn("nobody"), turn("ＮＯＢＯＤＹ"));
+        let turns: BTreeSet<_> = (0..100).map(|number| turn(&format!("nobody{number}"))).collect();
+        assert!(turns.len() > 50, "and seldom for those for another");
+    }
 
     #[test]
     fn ten_wrong_pins_lock_for_an_hour_and_the_third_lock_stays() {

@@ -259,8 +259,8 @@ impl Core {
         let account = caller.account()?.id;
         let session = caller.session().ok_or(Error::Forbidden(Denied::NoSession))?;
         self.db.read(move |connection| identities::must_be_linkable(connection, account)).await?;
-        self.must_know_password(caller, current).await?;
-        self.depart(provider, to, Some(Link { account, session }), false).await
+        let password = self.must_know_password(caller, current).await?.password_mark();
+        self.depart(provider, to, Some(Link { account, session, password }), false).await
     }
 
     async fn depart(
@@ -390,7 +390,8 @@ impl Core {
         }
     }
 
-    /// The session that asked to link must be the one of this browser's pages, and live.
+    /// The session that asked to link must be the one of this browser's pages, and live; asked again
+    /// when it is written, since the provider takes its time.
     async fn link(&self, guest: Guest, link: &Link, arrival: &Arrival) -> Result<Outcome> {
         let pages = arrival.pages.as_ref();
         let same = pages.filter(|caller| {
@@ -398,9 +399,9 @@ impl Core {
         });
         let Some(caller) = same else { return Err(Error::Expired(Noun::SignIn)) };
         let account = Arc::clone(caller.account()?);
-        let (asking, to) = (caller.clone(), guest.flow.to.clone());
+        let (asking, to, link) = (caller.clone(), guest.flow.to.clone(), *link);
         self.deed(Stale::Nobodys, move |transaction, now| {
-            entry::link(transaction, &guest, &asking, now)
+            entry::link(transaction, &guest, (&asking, &link), now)
         })
         .await?;
         Ok(Outcome::In(Box::new(Arrived { account, carried: Vec::new(), to })))

@@ -291,6 +291,73 @@ async fn somebody_who_writes_users_cannot_touch_an_admin() {
     assert_eq!(login(&house, "ann", PASSWORD).await, 200);
 }
 
+/// A link that `token` makes for somebody to choose a new password; its token.
+async fn reset_link(house: &House, token: &str, id: &str) -> String {
+    let link = post(house, token, &format!("/api/v1/users/{id}/reset-link"), json!({})).await;
+    assert_eq!(link.status, 201, "{}", link.text());
+    token_of(&link.json()["link"])
+}
+
+async fn choose_anew(house: &House, link: &str) -> u16 {
+    let body = json!({"token": link, "new_password": NEW_PASSWORD});
+    house.post("/api/v1/auth/reset-password").json(&body).send().await.status
+}
+
+#[tokio::test]
+async fn what_lesser_people_left_in_an_account_does_not_grow_with_it() {
+    let house = House::lived_in().await;
+    let mal = deputy(&house).await;
+    let (admin, vic) = (house.token("ann").await, id_of(&house, "bob").await);
+    let keys = format!("/api/v1/api-keys?user={vic}");
+    let made = post(&house, &mal, &keys, json!({"name": "one"})).await.json();
+    let changed = post(&house, &mal, &keys, json!({"name": "two", "permissions": []})).await.json();
+    let path = format!("/api/v1/api-keys/{}", text(&changed["id"]));
+    let all = house.patch(&path).bearer(&mal).json(&json!({"permissions": null})).send().await;
+    assert_eq!(all.status, 200, "{}", all.text());
+    let planted = [text(&made["key"]), text(&changed["key"])];
+    let token = house.token("bob").await;
+    let own = post(&house, &token, "/api/v1/api-keys", json!({"name": "own"})).await;
+    let own = text(&own.json()["key"]);
+    let link = reset_link(&house, &mal, &vic).await;
+    let asked = json!({"email": "bob@example.org"});
+    house.post("/api/v1/auth/forgot-password").json(&asked).send().await;
+    let letter = mailed(&house, "reset-password").await;
+
+    let role = json!({"role": "admin"});
+    let rise = house.patch(&format!("/api/v1/users/{vic}")).bearer(&admin).json(&role).send().await;
+    assert_eq!(rise.status, 200, "{}", rise.text());
+    for key in planted {
+        assert_eq!(house.get("/api/v1/user").bearer(&key).send().await.status, 200);
+        house.get("/api/v1/users").bearer(&key).send().await.problem(403, "forbidden");
+        post(&house, &key, "/api/v1/invitations", role.clone()).await.problem(403, "forbidden");
+    }
+    assert_eq!(house.get("/api/v1/users").bearer(&own).send().await.status, 200);
+    assert_eq!((choose_anew(&house, &link).await, choose_anew(&house, &letter).await), (400, 400));
+    assert_eq!(login(&house, "bob", PASSWORD).await, 200);
+}
+
+#[tokio::test]
+async fn links_to_the_members_of_a_role_end_when_the_role_grows() {
+    let house = House::lived_in().await;
+    let (mal, admin) = (deputy(&house).await, house.token("ann").await);
+    let crew = json!({"name": "crew", "permissions": ["users-read"]});
+    assert_eq!(post(&house, &admin, "/api/v1/roles", crew).await.status, 201);
+    let (vic, bob) = (house.add("vic", "crew").await, id_of(&house, "bob").await);
+    let (link, other) =
+        (reset_link(&house, &mal, &vic).await, reset_link(&house, &mal, &bob).await);
+    let becomes = async |permissions: Value| {
+        let body = json!({"permissions": permissions});
+        let put = house.put("/api/v1/roles/crew").bearer(&admin).json(&body).send().await;
+        assert_eq!(put.status, 200, "{}", put.text());
+    };
+    becomes(json!(["users-read", "system-admin"])).await;
+    assert_eq!(choose_anew(&house, &link).await, 400);
+    assert_eq!(choose_anew(&house, &other).await, 200, "bob has another role");
+    let link = reset_link(&house, &admin, &vic).await;
+    becomes(json!(["users-read"])).await;
+    assert_eq!(choose_anew(&house, &link).await, 200, "it shrank");
+}
+
 #[tokio::test]
 async fn what_opens_ones_own_account_is_changed_with_the_present_password_only() {
     let house = House::lived_in().await;

@@ -39,6 +39,7 @@ mod hostile_binding;
 mod hostile_browser;
 mod hostile_canonical;
 mod hostile_flood;
+mod hostile_midway;
 mod hostile_proxy;
 mod hostile_stale;
 mod house;

@@ -218,6 +218,11 @@ async fn rule_6_a_key_made_or_changed_for_somebody_else_stays_within_their_right
     desk.post(&of_bob, &desk.admin, &more).await.problem(403, "forbidden");
     let path = format!("{KEYS}/{}", text(&made["id"]));
     desk.patch(&path, &desk.admin, &more).await.problem(403, "forbidden");
+    // What it may is what bob may now, and never more.
+    assert_eq!(desk.get(&path, &desk.admin).await.ok(200)["permissions"], json!([]));
+    desk.patch(&path, &tim, &json!({"permissions": null})).await.ok(200);
+    assert_eq!(desk.get(&path, &desk.admin).await.ok(200)["permissions"], json!([]));
+    desk.patch(&path, &desk.reader, &json!({"permissions": null})).await.ok(200);
     assert_eq!(desk.get(&path, &desk.admin).await.ok(200)["permissions"], Value::Null);
     desk.delete(&path, &tim).await.ok(204);
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gatelodge::domain::sign_up::RegistrationMode;
 use serde_json::{Value, json};
 
 use super::{
@@ -219,6 +220,39 @@ async fn hostile_an_address_that_nobody_vouches_for_is_not_sat_on() {
     });
     let victim = house.post("/api/v1/auth/register").json(&body).send().await;
     assert_eq!(victim.status, 201, "{}", victim.text());
+}
+
+#[tokio::test]
+async fn hostile_an_address_that_no_provider_vouches_for_is_confirmed_for_nobody() {
+    let provider = Provider::start().await;
+    for mode in [RegistrationMode::Invite, RegistrationMode::Open] {
+        let plan = provider.plan("home");
+        let house = House::lived_in_with(|house| {
+            plan(house);
+            house.settings.registration = mode;
+            house.settings.email_confirmation_required = true;
+        });
+        let house = house.await;
+        for verified in [json!(false), json!("true"), Value::Null] {
+            let claims = json!({
+                "sub": "evil", "preferred_username": "eve", "email": "victim@example.org",
+                "email_verified": verified,
+            });
+            let answer = Browser::new(&house).sign_in(&provider, LOGIN, &claims).await;
+            refused(&answer, 403, "does not vouch");
+        }
+        // Nothing is written to the owner of the address that could be followed.
+        let token = house.token("ann").await;
+        for path in ["/api/v1/outbox", "/api/v1/users?q=victim"] {
+            let found = house.get(path).bearer(&token).send().await.json();
+            assert_eq!(found["total"], 0, "{found}");
+        }
+        let body = json!({
+            "username": "victim", "email": "victim@example.org", "password": PASSWORD,
+        });
+        let victim = house.post("/api/v1/auth/register").json(&body).send().await;
+        assert_eq!(victim.status, 201, "{}", victim.text());
+    }
 }
 
 #[tokio::test]

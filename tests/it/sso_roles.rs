@@ -64,6 +64,24 @@ async fn groups_give_a_role_and_take_it_back_at_each_sign_in() {
 }
 
 #[tokio::test]
+async fn a_role_that_a_provider_gives_ends_the_links_that_were_made_before() {
+    let provider = Provider::start().await;
+    let house = house_of(&provider).await;
+    let kim = sign_in(&house, &provider, "kim", json!([])).await.user().await;
+    let admin = house.token("ann").await;
+    let path = format!("/api/v1/users/{}/reset-link", text(&kim["id"]));
+    for (groups, status) in [(json!([]), 200), (json!(["staff"]), 400)] {
+        let link = house.post(&path).bearer(&admin).send().await.json();
+        let link = text(&link["link"]);
+        let token = link.split("token=").nth(1).expect("a token");
+        sign_in(&house, &provider, "kim", groups).await;
+        let body = json!({"token": token, "new_password": PASSWORD});
+        let followed = house.post("/api/v1/auth/reset-password").json(&body).send().await;
+        assert_eq!(followed.status, status, "{}", followed.text());
+    }
+}
+
+#[tokio::test]
 async fn another_role_ends_what_was_carried_before() {
     let provider = Provider::start().await;
     let house = house_of(&provider).await;

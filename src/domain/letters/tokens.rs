@@ -85,6 +85,17 @@ pub(in crate::domain) fn end_tokens(
     Ok(())
 }
 
+/// Ends the links that were made to hand over to those who have `role`.
+pub(in crate::domain) fn end_reset_links(transaction: &Transaction<'_>, role: &str) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "DELETE FROM one_time_tokens
+             WHERE purpose = ?2 AND account_id IN (SELECT id FROM accounts WHERE role = ?1)",
+        )?
+        .execute(params![role, Purpose::ResetLink.name()])?;
+    Ok(())
+}
+
 /// The one canonical spelling of a token that came back, or nothing.
 fn token_digest(token: &str) -> Option<TokenDigest> {
     let parsed = Uuid::try_parse(token).ok()?.to_string();

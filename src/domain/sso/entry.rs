@@ -5,15 +5,21 @@ use std::sync::Arc;
 
 use rusqlite::Transaction;
 
-use super::{Arrived, GOOGLE, ProviderSettings, TAKEN, flow::Flow, person::Person, roles};
+use super::{
+    Arrived, GOOGLE, ProviderSettings, TAKEN,
+    flow::{Flow, Link},
+    person::Person,
+    roles,
+};
 use crate::domain::{
     Core, Timestamp,
     accounts::{self, Account, Email, NewAccount, Status, Username, check_line},
     caller::{Caller, Origin},
     carriers::Carrier,
-    error::{Clash, Denied, Error, Field, Result},
+    error::{Clash, Denied, Error, Field, Noun, Result},
     events::{Event, EventKind},
     identities::{self, Identity},
+    known::SessionKey,
     letters::Purpose,
     permissions::ADMIN,
     places, sessions,
@@ -133,7 +139,7 @@ fn stranger(
         // An account is never taken over by its address, and never doubled either.
         return Err(Error::Conflict(Clash::AddressKnown));
     }
-    let (new, purpose) = plan(core, transaction, guest, &ground, now)?;
+    let new = plan(core, transaction, guest, &ground, now)?;
     let account = accounts::insert(transaction, &new, now)?;
     let granted = (ground != Ground::First).then_some(account.role.as_str());
     identities::insert(transaction, account.id, &guest.provider.name, person, granted, now)?;
@@ -142,27 +148,27 @@ fn stranger(
     if account.is_active() {
         return open(core, transaction, guest, account, origin, now);
     }
-    let letter = (purpose, settings.verification_life);
+    let letter = (Purpose::Activate, settings.verification_life);
     sign_up::write_to(transaction, settings, letter, &account, &origin.address_text(), now)?;
     let to = guest.flow.to.clone();
     Ok(Outcome::In(Box::new(Arrived { account: Arc::new(account), carried: Vec::new(), to })))
 }
 
 /// The account of a stranger, by the rules of registration. An address that the provider does not
-/// vouch for is kept only to be asked by letter: nobody shall sit on another's.
+/// vouch for is not kept, not even to be asked by letter: nobody shall sit on another's, and whoever
+/// confirmed it would confirm a stranger's way in with it.
 fn plan(
     core: &Core,
     transaction: &Transaction<'_>,
     guest: &Guest,
     ground: &Ground,
     now: Timestamp,
-) -> Result<(NewAccount, Purpose)> {
+) -> Result<NewAccount> {
     let (person, settings) = (&guest.person, core.settings());
-    let verified = person.email_verified;
-    let confirms = settings.email_confirmation_required && *ground != Ground::First && !verified;
-    let pending = confirms || *ground == Ground::ByLetter;
-    let email = person.email.clone().filter(|_| verified || pending);
-    if pending && email.is_none() {
+    let pending = *ground == Ground::ByLetter;
+    let confirmed = settings.email_confirmation_required && *ground != Ground::First;
+    let email = person.email.clone().filter(|_| person.email_verified);
+    if (pending || confirmed) && email.is_none() {
         return Err(Error::Forbidden(Denied::Unverified));
     }
     let username = match &email {
@@ -181,19 +187,17 @@ fn plan(
         Ground::First => ADMIN,
         _ => mapped.unwrap_or_else(|| default_role(core, &guest.provider)),
     };
-    let new = NewAccount {
+    Ok(NewAccount {
         username,
+        email_verified: email.is_some(),
         email,
         display_name,
         role: role.to_owned(),
         status: if pending { Status::Pending } else { Status::Active },
-        email_verified: verified,
         password_hash: None,
         pin_hash: None,
         pending_until: pending.then(|| now.plus(sign_up::PENDING)),
-    };
-    let by_mode = *ground == Ground::ByLetter;
-    Ok((new, if by_mode { Purpose::Activate } else { Purpose::VerifyEmail }))
+    })
 }
 
 /// What somebody carries who comes in by this provider.
@@ -236,15 +240,20 @@ fn about(guest: &Guest, method: &str) -> String {
     }
 }
 
-/// Links what somebody has elsewhere to the account that they are signed in to.
+/// Links what somebody has elsewhere to the account that they are signed in to, if the session that
+/// asked for it lives and the password that it gave is the present one.
 pub fn link(
     transaction: &Transaction<'_>,
     guest: &Guest,
-    caller: &Caller,
+    (caller, link): (&Caller, &Link),
     now: Timestamp,
 ) -> Result<()> {
     let person = &guest.person;
-    let account = accounts::must_exist(transaction, caller.account()?.id)?;
+    let session = sessions::live(transaction, SessionKey::Id(link.session), now)?;
+    let account = accounts::must_exist(transaction, link.account)?;
+    if session.is_none() || account.password_mark() != link.password {
+        return Err(Error::Expired(Noun::SignIn));
+    }
     if !account.is_active() {
         return Err(Error::Forbidden(Denied::Inactive));
     }

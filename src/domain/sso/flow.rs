@@ -49,6 +49,10 @@ pub struct Flow {
 pub struct Link {
     pub account: AccountId,
     pub session: SessionId,
+    /// [`Account::password_mark`] of the password that was asked for.
+    ///
+    /// [`Account::password_mark`]: crate::domain::accounts::Account::password_mark
+    pub password: [u8; 8],
 }
 
 impl Flow {

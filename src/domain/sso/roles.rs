@@ -10,6 +10,7 @@ use crate::domain::{
     caller::Origin,
     error::{Clash, Error, Result},
     events::{Event, EventKind},
+    letters,
     permissions::{self, ADMIN},
     secret::random_text,
     sessions,
@@ -59,8 +60,8 @@ pub fn follow(
     }
 }
 
-/// Changes the role, which ends what the account carries; `false` for the last active admin, who
-/// stays one.
+/// Changes the role, which ends what the account carries and the links to it; `false` for the last
+/// active admin, who stays one.
 pub fn change(
     transaction: &Transaction<'_>,
     was: &Account,
@@ -81,6 +82,7 @@ pub fn change(
         Err(other) => return Err(other),
     }
     sessions::end_all(transaction, was.id, None, now)?;
+    letters::end_tokens(transaction, was.id, None)?;
     let event = Event::from_origin(EventKind::AccountUpdated, origin, now).of(was.id);
     event.about(format!("role {role}, by its provider")).append(transaction)?;
     Ok(true)

@@ -129,7 +129,7 @@ impl KeysApi {
     async fn create(
         &self,
         caller: Signed,
-        /// For whom; needs `api-keys-write`.
+        /// For whom; needs `api-keys-write`. A key for somebody else has no more than its owner has now.
         user: Query<Option<Uuid>>,
         body: Strict<KeyRequest>,
     ) -> Result<Created<NewApiKey>, NativeError> {
