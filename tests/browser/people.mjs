@@ -112,7 +112,7 @@ export default {
   async "no link leads to another host after signing in"(binary) {
     const house = await House.open(binary);
     await house.settle();
-    for (const to of ["https://example.org/", "//example.org", "/\\example.org", "javascript:alert(1)", "/%2f/example.org"]) {
+    for (const to of ["https://example.org/", "//example.org", "/\\example.org", "javascript:alert(1)", "/%2f/example.org", "/.//example.org"]) {
       const visit = await Visit.begin(house);
       visit.expects(/404/);
       await visit.page.goto(`/sign-in?to=${encodeURIComponent(to)}`);
@@ -124,6 +124,20 @@ export default {
       await visit.end();
     }
     await house.close();
+  },
+
+  async "no link whose path is another host once it is resolved leads out of the house"(binary) {
+    const { house, visit, page } = await signedIn(binary);
+    const went = [];
+    page.on("request", (request) => request.isNavigationRequest() && went.push(request.url()));
+    for (const to of ["/.//evil.example/x", "/..//evil.example/x", "/%2e//evil.example/x", "/a/..//evil.example/x"]) {
+      await visit.goto(`/sign-in?to=${encodeURIComponent(to)}`, "Hello, Ann Miller");
+      same(page.url(), `${house.url}/`, to);
+    }
+    same(went.filter((url) => !url.startsWith(`${house.url}/`)), [], "addresses elsewhere");
+    await visit.goto(`/sign-in?to=${encodeURIComponent("/admin/people?q=//b/../c")}`, "People");
+    same(page.url(), `${house.url}/admin/people?q=//b/../c`, "a page with a query");
+    await leave(visit, house);
   },
 
   async "names are remembered on this device only for who wants it, and the pad takes a PIN"(binary) {

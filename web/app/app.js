@@ -14,12 +14,13 @@ const shown = signal(/** @type {{ key: string, page: any, params: Record<string,
 const moving = signal(false);
 const somebody = computed(() => user.value?.id ?? null);
 
-/** Only a path of this very server, so that nobody is led elsewhere after signing in.
+/** Only an address of this very server, so that nobody is led elsewhere after signing in. Resolved once:
+ * of `/.//host` remains the path `//host`, which means that host to whoever resolves it again.
  * @param {string | null} to */
 function wayBack(to) {
-  if (!to || !/^\/(?![/\\])[\x21-\x7e]*$/.test(to)) return root.pathname;
+  if (!to || !/^\/(?![/\\])[\x21-\x7e]*$/.test(to)) return root;
   const url = new URL(to, location.origin);
-  return url.origin === location.origin ? url.pathname + url.search : root.pathname;
+  return url.origin === location.origin && !url.pathname.startsWith("//") ? url : root;
 }
 
 /** Another address that somebody belongs to, given who they are.
@@ -38,9 +39,9 @@ function elsewhere(wanted, found) {
   // Whoever is signed in and comes back from a provider wanted to link it.
   if (refused()) return "/account/links";
   const to = wayBack(query.peek().get("to"));
-  const own = below(to);
-  if (find(routes, own.split("?")[0])) return own;
-  location.replace(to);
+  const own = below(to.pathname);
+  if (find(routes, own)) return own + to.search;
+  location.replace(to.href);
   return null;
 }
 
