@@ -192,6 +192,7 @@ export default {
     for (let i = 0; i < 2; i++) await house.ask("POST", "/auth/login", { username: "robert", password });
 
     await button(page, "Set…").click();
+    same(await dialog(page).getByLabel("New PIN").getAttribute("type"), "password", "what somebody beside sees of the PIN");
     await dialog(page).getByLabel("New PIN").fill("12");
     await page.keyboard.press("Enter");
     await page.getByText("A PIN has 4 to 12 digits.").waitFor();
