@@ -140,6 +140,57 @@ export default {
     await leave(visit, house);
   },
 
+  async "signing out clears the page also when the server is away, and the session ends when it is back"(binary) {
+    const { house, visit, page } = await signedIn(binary);
+    visit.expects(/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE/);
+    const cleared = async (one, heading) => {
+      await button(one.page, "Sign out").click();
+      await one.heading(heading);
+      await one.page.getByText("the server has not ended the session").waitFor();
+      const all = await one.page.locator("html").textContent() + await one.page.title();
+      must(!/Ann|ann@|Recent sign-ins|API keys/.test(all) && !await button(one.page, "Sign out").count(), `left over: ${all}`);
+    };
+    const is_alive = async (cookies) => {
+      const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join("; ");
+      return (await fetch(`${house.url}/api/v1/user`, { headers: { cookie } })).ok;
+    };
+    const back = async (one, cookies) => {
+      await one.heading("Sign in");
+      await until(async () => !await one.page.getByText("the server has not ended the session").count(), "the session has ended");
+      must(!await is_alive(cookies), "its cookie is worth nothing");
+      must(!(await storage(one.page)).includes("leaving"), "nothing is kept of it");
+    };
+
+    // It holds its connections and says nothing.
+    await visit.goto("/", "Hello, Ann Miller");
+    const first = await visit.context.cookies();
+    must(await is_alive(first), "a session");
+    house.process.kill("SIGSTOP");
+    try {
+      await cleared(visit, "Sign in");
+      await visit.look("signed-out-unheard");
+    } finally {
+      house.process.kill("SIGCONT");
+    }
+    await back(visit, first);
+
+    // It is gone, and this browser has never loaded the page to sign in.
+    await visit.signIn();
+    const second = await visit.context.cookies();
+    const other = await Visit.begin(house);
+    other.expects(/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE/);
+    await other.context.addCookies(second);
+    await other.goto("/account/keys", "API keys");
+    await other.page.getByText("You have no keys.").waitFor();
+    await house.stop();
+    await cleared(other, "The server does not answer");
+    await other.look("signed-out-away");
+    await house.start();
+    await back(other, second);
+    await other.signIn();
+    await leave(other, visit, house);
+  },
+
   async "names are remembered on this device only for who wants it, and the pad takes a PIN"(binary) {
     const house = await House.open(binary, "server:\n  listen: 127.0.0.1:{port}\npin:\n  list_users: false\n");
     const token = await house.settle();

@@ -10,7 +10,7 @@ import { Forbidden, NotFound, Unreachable } from "./pages/apart.js";
 import { routes } from "./routes.js";
 
 /** What is drawn now: it stays until the next page is there. */
-const shown = signal(/** @type {{ key: string, page: any, params: Record<string, string> } | null} */ (null));
+const shown = signal(/** @type {{ key: string, whose: string | null, page: any, params: Record<string, string> } | null} */ (null));
 const moving = signal(false);
 const somebody = computed(() => user.value?.id ?? null);
 
@@ -49,12 +49,17 @@ let turns = 0;
 
 async function follow() {
   const turn = ++turns;
+  // What was somebody's goes with them, also when the next page cannot be loaded.
+  if (!somebody.value && shown.peek()?.whose) shown.value = null;
   const wanted = path.value;
   const found = find(routes, wanted);
   const to = elsewhere(wanted, found);
   if (to) return go(to, { replace: true });
   const show = (/** @type {any} */ page, params = {}) => {
-    if (turn === turns) shown.value = { key: `${wanted} ${somebody.peek()}`, page, params };
+    if (turn !== turns) return;
+    const whose = somebody.peek();
+    lateness.value = false;
+    shown.value = { key: `${wanted} ${whose}`, whose, page, params };
   };
   if (!found) return show(NotFound);
   if (found.route.permission && !may(found.route.permission)) return show(Forbidden);
@@ -72,6 +77,7 @@ async function follow() {
 /** A page could not be loaded: the server is away, or it is a newer one whose files have other names.
  * When it answers, everything is loaded anew, once. */
 function torn() {
+  lateness.value = true;
   missed();
   const before = returns.peek();
   const stop = effect(() => {
@@ -86,11 +92,11 @@ function torn() {
 function App() {
   const now = shown.value;
   return html`<${Layout} moving=${moving.value}>
-    ${now ? html`<${now.page} key=${now.key} params=${now.params} />` : !house.value && lateness.value && html`<${Unreachable} />`}
+    ${now ? html`<${now.page} key=${now.key} params=${now.params} />` : lateness.value && html`<${Unreachable} />`}
   <//>`;
 }
 
-/** The first question has had no answer. */
+/** The first question has had no answer, or the first page of somebody could not be loaded. */
 const lateness = signal(false);
 
 async function begin() {
