@@ -196,13 +196,21 @@ pub struct Arrived {
 }
 
 /// A path of ours and nothing that a browser would read as another place: no scheme, no host, no
-/// `//`, no back-slash, no control characters (they are dropped by browsers: `/\t/evil`).
+/// back-slash, no control characters (they are dropped by browsers: `/\t/evil`). In its path there is
+/// no `//` and no dot segment: `/.//evil` is `//evil` as soon as somebody resolves it.
 pub fn is_local_target(to: &str) -> bool {
-    let second = to.as_bytes().get(1);
-    to.starts_with('/')
-        && second != Some(&b'/')
+    let path = to.split(['?', '#']).next().unwrap_or_default();
+    path.starts_with('/')
+        && !path.contains("//")
+        && !path.split('/').any(is_dots)
         && to.len() <= MAX_TARGET
         && to.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
+}
+
+/// A segment that stands for its folder or the one above, in every spelling that browsers know (URL
+/// Standard, "single-dot" and "double-dot URL path segment").
+fn is_dots(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
 
 impl Core {
@@ -432,7 +440,16 @@ mod tests {
 
     #[test]
     fn only_paths_of_ours_are_targets() {
-        for good in ["/", "/account", "/admin/users?page=2&q=a%20b", "/a//b", "/x#y"] {
+        for good in [
+            "/",
+            "/account",
+            "/admin/users?page=2&q=a%20b",
+            "/x#y",
+            "/a?to=//b/../c",
+            "/a#//b/./c",
+            "/.well-known/...",
+            "/a..b/%2e%2e%2e",
+        ] {
             assert!(is_local_target(good), "{good}");
         }
         for bad in [
@@ -443,6 +460,16 @@ mod tests {
             "/\\evil.example",
             "\\\\evil.example",
             "/a\\b",
+            "/a//b",
+            "/.//evil.example/x",
+            "/..//evil.example/x",
+            "/%2e//evil.example/x",
+            "/a/..//evil.example/x",
+            "/./evil.example",
+            "/a/..",
+            "/%2E%2e/a",
+            "/.%2e?a=b",
+            "/a/%2E#b",
             "https://evil.example",
             "https:evil.example",
             "javascript:alert(1)",

@@ -192,6 +192,7 @@ export default {
     for (let i = 0; i < 2; i++) await house.ask("POST", "/auth/login", { username: "robert", password });
 
     await button(page, "Set…").click();
+    same(await dialog(page).getByLabel("New PIN").getAttribute("type"), "password", "what somebody beside sees of the PIN");
     await dialog(page).getByLabel("New PIN").fill("12");
     await page.keyboard.press("Enter");
     await page.getByText("A PIN has 4 to 12 digits.").waitFor();
@@ -455,6 +456,50 @@ email: { smtp_host: 127.0.0.1, smtp_port: 9, smtp_tls: none, smtp_from_email: ga
     await page.reload();
     await page.getByText("Last backup", { exact: true }).waitFor();
     same(await page.getByText("none yet", { exact: true }).count(), 0, "a backup is told of");
+    await leave(visit, house);
+  },
+
+  async "names that are HTML are text on every page that shows them"(binary) {
+    const name = "<img src=x onerror=window.ran=1>";
+    const { house, visit, page } = await settled(binary, undefined, async (house) => {
+      const { bob } = house;
+      const by = (method, path, body) => house.ask(method, path, body, house.admin);
+      await by("PATCH", "/user", { display_name: name });
+      await by("PATCH", `/users/${bob.id}`, { display_name: name });
+      await by("POST", "/api-keys", { name });
+      await by("POST", `/api-keys?user=${bob.id}`, { name });
+      await by("POST", "/user/pin", { current_password: PASSWORD, pin: "246810" });
+    });
+    for (const username of ["ann", "bob"]) {
+      const headers = { "content-type": "application/json", "user-agent": name };
+      const answer = await fetch(`${house.url}/api/v1/auth/login`, { method: "POST", headers, body: JSON.stringify({ username, password: PASSWORD }) });
+      must(answer.ok, `${username} signs in`);
+    }
+    const is_text = async (where, times) => {
+      await until(async () => (await page.locator("body").innerText()).split(name).length > times, `${where} shows it ${times} times`);
+      same(await page.evaluate(() => [document.querySelectorAll("img, [onerror]").length, typeof globalThis.ran]), [0, "undefined"], where);
+    };
+    const keys = async () => {
+      await button(page, `Revoke “${name}”?`).click();
+      await dialog(page).getByText(name).first().waitFor();
+      await is_text("the question", 1);
+      await button(dialog(page), "Cancel").click();
+    };
+    for (const [path, times] of Object.entries({ "": 3, account: 1, "account/sessions": 2, "account/keys": 2, "admin/people": 3, [`admin/people/${house.bob.id}`]: 4, "admin/events": 3, "admin/log": 3 })) {
+      await page.goto(`/${path}`);
+      await is_text(`/${path}`, times);
+      if (path.includes("keys") || path.includes(house.bob.id)) await keys();
+    }
+    await page.goto("/admin/log");
+    await page.getByText("live", { exact: true }).waitFor();
+    const lines = page.locator(".log li");
+    const before = await lines.count();
+    await house.ask("POST", "/api-keys", { name }, house.admin);
+    await until(async () => await lines.count() === before + 1, "a line that comes by the stream");
+    await is_text("the live log", 4);
+    await button(page, "Sign out").click();
+    await button(page, "Sign in by PIN").click();
+    await is_text("the pad", 1);
     await leave(visit, house);
   },
 

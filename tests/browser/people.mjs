@@ -112,7 +112,7 @@ export default {
   async "no link leads to another host after signing in"(binary) {
     const house = await House.open(binary);
     await house.settle();
-    for (const to of ["https://example.org/", "//example.org", "/\\example.org", "javascript:alert(1)", "/%2f/example.org"]) {
+    for (const to of ["https://example.org/", "//example.org", "/\\example.org", "javascript:alert(1)", "/%2f/example.org", "/.//example.org"]) {
       const visit = await Visit.begin(house);
       visit.expects(/404/);
       await visit.page.goto(`/sign-in?to=${encodeURIComponent(to)}`);
@@ -124,6 +124,71 @@ export default {
       await visit.end();
     }
     await house.close();
+  },
+
+  async "no link whose path is another host once it is resolved leads out of the house"(binary) {
+    const { house, visit, page } = await signedIn(binary);
+    const went = [];
+    page.on("request", (request) => request.isNavigationRequest() && went.push(request.url()));
+    for (const to of ["/.//evil.example/x", "/..//evil.example/x", "/%2e//evil.example/x", "/a/..//evil.example/x"]) {
+      await visit.goto(`/sign-in?to=${encodeURIComponent(to)}`, "Hello, Ann Miller");
+      same(page.url(), `${house.url}/`, to);
+    }
+    same(went.filter((url) => !url.startsWith(`${house.url}/`)), [], "addresses elsewhere");
+    await visit.goto(`/sign-in?to=${encodeURIComponent("/admin/people?q=//b/../c")}`, "People");
+    same(page.url(), `${house.url}/admin/people?q=//b/../c`, "a page with a query");
+    await leave(visit, house);
+  },
+
+  async "signing out clears the page also when the server is away, and the session ends when it is back"(binary) {
+    const { house, visit, page } = await signedIn(binary);
+    visit.expects(/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE/);
+    const cleared = async (one, heading) => {
+      await button(one.page, "Sign out").click();
+      await one.heading(heading);
+      await one.page.getByText("the server has not ended the session").waitFor();
+      const all = await one.page.locator("html").textContent() + await one.page.title();
+      must(!/Ann|ann@|Recent sign-ins|API keys/.test(all) && !await button(one.page, "Sign out").count(), `left over: ${all}`);
+    };
+    const is_alive = async (cookies) => {
+      const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join("; ");
+      return (await fetch(`${house.url}/api/v1/user`, { headers: { cookie } })).ok;
+    };
+    const back = async (one, cookies) => {
+      await one.heading("Sign in");
+      await until(async () => !await one.page.getByText("the server has not ended the session").count(), "the session has ended");
+      must(!await is_alive(cookies), "its cookie is worth nothing");
+      must(!(await storage(one.page)).includes("leaving"), "nothing is kept of it");
+    };
+
+    // It holds its connections and says nothing.
+    await visit.goto("/", "Hello, Ann Miller");
+    const first = await visit.context.cookies();
+    must(await is_alive(first), "a session");
+    house.process.kill("SIGSTOP");
+    try {
+      await cleared(visit, "Sign in");
+      await visit.look("signed-out-unheard");
+    } finally {
+      house.process.kill("SIGCONT");
+    }
+    await back(visit, first);
+
+    // It is gone, and this browser has never loaded the page to sign in.
+    await visit.signIn();
+    const second = await visit.context.cookies();
+    const other = await Visit.begin(house);
+    other.expects(/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE/);
+    await other.context.addCookies(second);
+    await other.goto("/account/keys", "API keys");
+    await other.page.getByText("You have no keys.").waitFor();
+    await house.stop();
+    await cleared(other, "The server does not answer");
+    await other.look("signed-out-away");
+    await house.start();
+    await back(other, second);
+    await other.signIn();
+    await leave(other, visit, house);
   },
 
   async "names are remembered on this device only for who wants it, and the pad takes a PIN"(binary) {

@@ -444,13 +444,16 @@ pub fn forwarded(data: &[u8]) {
     }
 }
 
-/// Where a browser is sent after a sign-in: what is taken for a path of ours leads nowhere else.
+/// Where a browser is sent after a sign-in: what is taken for a path of ours leads nowhere else, also
+/// when a page reads the path of the resolved address once more.
 pub fn redirects(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if is_local_target(text) {
         let home = reqwest::Url::parse("https://gate.example.org/sign-in").expect("a URL");
         let there = home.join(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
         assert_eq!(there.origin(), home.origin(), "{text:?} leads to {there}");
+        let again = home.join(there.path()).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        assert_eq!(again.origin(), home.origin(), "{text:?}, read twice, leads to {again}");
     }
 }
 

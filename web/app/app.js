@@ -10,16 +10,17 @@ import { Forbidden, NotFound, Unreachable } from "./pages/apart.js";
 import { routes } from "./routes.js";
 
 /** What is drawn now: it stays until the next page is there. */
-const shown = signal(/** @type {{ key: string, page: any, params: Record<string, string> } | null} */ (null));
+const shown = signal(/** @type {{ key: string, whose: string | null, page: any, params: Record<string, string> } | null} */ (null));
 const moving = signal(false);
 const somebody = computed(() => user.value?.id ?? null);
 
-/** Only a path of this very server, so that nobody is led elsewhere after signing in.
+/** Only an address of this very server, so that nobody is led elsewhere after signing in. Resolved once:
+ * of `/.//host` remains the path `//host`, which means that host to whoever resolves it again.
  * @param {string | null} to */
 function wayBack(to) {
-  if (!to || !/^\/(?![/\\])[\x21-\x7e]*$/.test(to)) return root.pathname;
+  if (!to || !/^\/(?![/\\])[\x21-\x7e]*$/.test(to)) return root;
   const url = new URL(to, location.origin);
-  return url.origin === location.origin ? url.pathname + url.search : root.pathname;
+  return url.origin === location.origin && !url.pathname.startsWith("//") ? url : root;
 }
 
 /** Another address that somebody belongs to, given who they are.
@@ -38,9 +39,9 @@ function elsewhere(wanted, found) {
   // Whoever is signed in and comes back from a provider wanted to link it.
   if (refused()) return "/account/links";
   const to = wayBack(query.peek().get("to"));
-  const own = below(to);
-  if (find(routes, own.split("?")[0])) return own;
-  location.replace(to);
+  const own = below(to.pathname);
+  if (find(routes, own)) return own + to.search;
+  location.replace(to.href);
   return null;
 }
 
@@ -48,12 +49,17 @@ let turns = 0;
 
 async function follow() {
   const turn = ++turns;
+  // What was somebody's goes with them, also when the next page cannot be loaded.
+  if (!somebody.value && shown.peek()?.whose) shown.value = null;
   const wanted = path.value;
   const found = find(routes, wanted);
   const to = elsewhere(wanted, found);
   if (to) return go(to, { replace: true });
   const show = (/** @type {any} */ page, params = {}) => {
-    if (turn === turns) shown.value = { key: `${wanted} ${somebody.peek()}`, page, params };
+    if (turn !== turns) return;
+    const whose = somebody.peek();
+    lateness.value = false;
+    shown.value = { key: `${wanted} ${whose}`, whose, page, params };
   };
   if (!found) return show(NotFound);
   if (found.route.permission && !may(found.route.permission)) return show(Forbidden);
@@ -71,6 +77,7 @@ async function follow() {
 /** A page could not be loaded: the server is away, or it is a newer one whose files have other names.
  * When it answers, everything is loaded anew, once. */
 function torn() {
+  lateness.value = true;
   missed();
   const before = returns.peek();
   const stop = effect(() => {
@@ -85,11 +92,11 @@ function torn() {
 function App() {
   const now = shown.value;
   return html`<${Layout} moving=${moving.value}>
-    ${now ? html`<${now.page} key=${now.key} params=${now.params} />` : !house.value && lateness.value && html`<${Unreachable} />`}
+    ${now ? html`<${now.page} key=${now.key} params=${now.params} />` : lateness.value && html`<${Unreachable} />`}
   <//>`;
 }
 
-/** The first question has had no answer. */
+/** The first question has had no answer, or the first page of somebody could not be loaded. */
 const lateness = signal(false);
 
 async function begin() {

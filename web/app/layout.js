@@ -3,7 +3,7 @@ import { html, useEffect, useRef } from "./lib/html.js";
 import { lost, returns } from "./lib/connection.js";
 import { keep } from "./lib/place.js";
 import { Link, find, focusHeading, path } from "./lib/router.js";
-import { calledName, may, signOut, user } from "./lib/session.js";
+import { calledName, may, owed, signOut, user } from "./lib/session.js";
 import { Toasts } from "./lib/toast.js";
 import { Act, Questions } from "./lib/ui.js";
 import { LANGUAGES, choose, language, t } from "./lib/words.js";
@@ -89,10 +89,11 @@ function Switches() {
   </footer>`;
 }
 
-/** Says that the server is away, and that it is back. */
+/** Says that the server is away, and that it is back; and what somebody has to know who signs out meanwhile. */
 function Connection() {
   return html`<div class="connection" role="status" aria-live="polite">
     ${lost.value ? html`<p class="away">${t("connection.lost")}</p>` : returns.value > 0 && html`<p class="unseen">${t("connection.back")}</p>`}
+    ${owed.value && html`<p class="away">${t("sign_out.owed")}</p>`}
   </div>`;
 }
 

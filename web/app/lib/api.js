@@ -62,9 +62,12 @@ async function ask(method, path, given = {}) {
  * @returns {Promise<Answer<import("../types").Good<P, "get">>>} */
 export const get = (path, given) => ask("GET", path, given);
 
+/** What is posted waits for it. */
+let first = /** @type {Promise<unknown>} */ (Promise.resolve());
+
 /** @template {PathOf<"post">} P @param {P} path @param {Asked<P, "post">} [given]
  * @returns {Promise<Answer<import("../types").Good<P, "post">>>} */
-export const post = (path, given) => ask("POST", path, given);
+export const post = (path, given) => first.then(() => ask("POST", path, given));
 
 /** @template {PathOf<"put">} P @param {P} path @param {Asked<P, "put">} given
  * @returns {Promise<Answer<import("../types").Good<P, "put">>>} */
@@ -77,3 +80,13 @@ export const patch = (path, given) => ask("PATCH", path, given);
 /** @template {PathOf<"delete">} P @param {P} path @param {Asked<P, "delete">} [given]
  * @returns {Promise<Answer<import("../types").Good<P, "delete">>>} */
 export const remove = (path, given) => ask("DELETE", path, given);
+
+/** The same, before anything is posted: the end of a session takes the cookie along, and coming late it
+ * would take that of the next one.
+ * @template {PathOf<"delete">} P @param {P} path @param {Asked<P, "delete">} [given]
+ * @returns {Promise<Answer<import("../types").Good<P, "delete">>>} */
+export function removeFirst(path, given) {
+  const answer = remove(path, given);
+  first = answer;
+  return answer;
+}

@@ -1,6 +1,9 @@
 // Who sits here, and what the house offers. One question answers both.
-import { get, onStranger, remove } from "./api.js";
+import { get, onStranger, removeFirst } from "./api.js";
+import { missed } from "./connection.js";
 import { batch, computed, signal } from "./html.js";
+import { keep, kept } from "./place.js";
+import { clear } from "./toast.js";
 
 /** @typedef {import("../types").Schemas} Schemas */
 
@@ -10,6 +13,13 @@ export const house = signal(/** @type {Schemas["Options"] | null} */ (null));
 export const user = signal(/** @type {Schemas["User"] | null} */ (null));
 /** The session ended by itself, and the sign-in page says so. */
 export const ended = signal(false);
+/** Somebody signed out here and the server has not ended the session: the page says so. */
+export const owed = signal(false);
+
+/** A sign-out is not confirmed. It outlives a new load of the page, since the cookie does as well. */
+let leaving = kept("leaving") !== null;
+/** How long the server has to end a session, in milliseconds. */
+const PATIENCE = 5000;
 
 /** @param {string} permission */
 export const may = (permission) => user.value?.permissions.includes(permission) ?? false;
@@ -17,13 +27,29 @@ export const may = (permission) => user.value?.permissions.includes(permission) 
 /** The name for people to read. */
 export const calledName = computed(() => user.value?.display_name || user.value?.username || "");
 
-/** Asks who sits here; the answer is that of the API. */
+/** @param {boolean} begins */
+function leaves(begins) {
+  leaving = begins;
+  keep("leaving", begins ? "yes" : null);
+  if (!begins) owed.value = false;
+}
+
+/** Has the session ended, as far as the server answers. */
+async function leave() {
+  const answer = await removeFirst("/auth/session", { signal: AbortSignal.timeout(PATIENCE) });
+  if (answer.ok || answer.status === 401) leaves(false);
+  else owed.value = leaving;
+  if (!answer.status) missed();
+}
+
+/** Asks who sits here; the answer is that of the API. Nobody does who has signed out. */
 export async function refresh() {
+  if (leaving) await leave();
   const answer = await get("/auth/options");
   if (answer.ok) {
     batch(() => {
       house.value = answer.data;
-      user.value = answer.data.user ?? null;
+      user.value = leaving ? null : answer.data.user ?? null;
     });
   }
   return answer;
@@ -31,19 +57,22 @@ export async function refresh() {
 
 /** @param {Schemas["User"]} somebody */
 export function signedIn(somebody) {
+  leaves(false);
   ended.value = false;
   user.value = somebody;
 }
 
+/** Takes what is somebody's off the screen, whether the server answers or not. */
 export async function signOut() {
-  const answer = await remove("/auth/session");
-  if (answer.ok || answer.status === 401) {
+  leaves(true);
+  clear();
+  batch(() => {
     ended.value = false;
     user.value = null;
-    // What the house offers to a stranger: it may have changed meanwhile.
-    refresh();
-  }
-  return answer;
+  });
+  await leave();
+  // What the house offers to a stranger: it may have changed meanwhile.
+  if (!leaving) refresh();
 }
 
 onStranger.add(() => {

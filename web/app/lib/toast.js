@@ -18,6 +18,11 @@ const dismiss = (id) => {
   toasts.value = toasts.value.filter((one) => one.id !== id);
 };
 
+/** Takes all of them away: they may speak of whoever has gone. */
+export const clear = () => {
+  toasts.value = [];
+};
+
 export function Toasts() {
   return html`<div class="toasts" role="status" aria-live="polite">
     ${toasts.value.map(({ id, text, kind }) => html`<div key=${id} class="toast ${kind}">

@@ -30,6 +30,7 @@ export default {
   "pager.page": "Seite {page} von {last}",
   "pager.total.one": "{n} Eintrag",
   "pager.total.other": "{n} Einträge",
+  "sign_out.owed": "Hier bist du abgemeldet, aber der Server hat die Sitzung nicht beendet: Sie kann weiterleben. Sie endet, wenn diese Seite neu geladen wird und der Server antwortet. Oder melde dich später an und beende sie unter Mein Konto, Sitzungen.",
   "switch.language": "Sprache",
   "switch.theme": "Farben",
   "theme.auto": "Automatisch",

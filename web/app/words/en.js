@@ -31,6 +31,7 @@ export default {
   "pager.page": "page {page} of {last}",
   "pager.total.one": "{n} entry",
   "pager.total.other": "{n} entries",
+  "sign_out.owed": "You are signed out on this screen, but the server has not ended the session: it may live on. It ends when this page is loaded again and the server answers. Or sign in later and end it under My account, Sessions.",
   "switch.language": "Language",
   "switch.theme": "Colours",
   "theme.auto": "Automatic",

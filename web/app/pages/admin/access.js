@@ -33,7 +33,7 @@ function PinForm({ one, done, close }) {
   });
   return html`<p>${t("access.pin.text")}</p>
     <${FormOf} form=${form}>
-      <${Field} form=${form} name="pin" label=${t("pin.new")} hint=${t("pin.hint")} inputmode="numeric" pattern="[0-9]*" maxlength="12" autocomplete="off" />
+      <${Field} form=${form} name="pin" type="password" inputmode="numeric" label=${t("pin.new")} hint=${t("pin.hint")} autocomplete="off" maxlength="12" />
       <div class="actions"><button type="button" onClick=${close}>${t("cancel")}</button>
         <${Submit} form=${form}>${t("save")}<//></div>
     <//>`;
