@@ -25,6 +25,7 @@ mod voice;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use poem::{Endpoint, IntoEndpoint, Response, http::HeaderMap};
 use poem_openapi::{ApiResponse, OpenApi, OpenApiService, param::Path, payload::Binary};
@@ -263,7 +264,7 @@ impl Papers {
 enum Document {
     #[oai(status = 200, content_type = "application/json")]
     Found(
-        Binary<Vec<u8>>,
+        Binary<Bytes>,
         #[oai(header = "Cache-Control")] String,
         #[oai(header = "Vary")] String,
         #[oai(header = "Content-Encoding")] Option<String>,
@@ -274,7 +275,7 @@ impl Document {
     fn of(dialect: &str, asked: &HeaderMap) -> Result<Self, NativeError> {
         let packed = documents::packed(dialect).ok_or(Error::NotFound(Noun::Page))?;
         let (body, encoding) = match files::takes_gzip(asked) {
-            true => (packed.to_vec(), Some("gzip".to_owned())),
+            true => (Bytes::from_static(packed), Some("gzip".to_owned())),
             false => (files::unpacked(packed), None),
         };
         let (fresh, vary) = ("no-cache".to_owned(), "Accept-Encoding".to_owned());

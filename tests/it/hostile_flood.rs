@@ -398,6 +398,34 @@ async fn a_connection_of_http_2_that_only_answers_pings_gives_back_its_place() {
     }
 }
 
+#[tokio::test]
+async fn a_connection_of_http_2_that_takes_no_answer_gives_back_its_place() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let limits = Limits { header_time: Duration::from_millis(100), ..Limits::connections(1) };
+    let endpoint = make_sync(|_| bytes::Bytes::from(vec![b'x'; 100_000]));
+    tokio::spawn(serve(vec![Listener::plain(listener)], endpoint, limits, std::future::pending()));
+    // No room at all, and room for one byte.
+    for window in [0, 1] {
+        let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let mut builder =
+            hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+        builder.initial_stream_window_size(window);
+        let (mut sender, connection) = builder.handshake(io).await.expect("HTTP/2");
+        let connection = tokio::spawn(connection);
+        let request = hyper::Request::get(format!("http://{address}/"))
+            .body(http_body_util::Empty::<bytes::Bytes>::new())
+            .expect("a request");
+        let response = sender.send_request(request).await.expect("an answer");
+        assert_eq!(response.status(), 200, "{window}");
+        // It ends although the client answers pings and still has the answer before it.
+        let ended = tokio::time::timeout(Duration::from_secs(60), connection).await;
+        let _ = ended.expect("shown out").expect("no panic");
+        drop((response, sender));
+    }
+}
+
 #[test]
 fn what_was_acknowledged_outlives_a_kill() {
     let folder = tempfile::tempdir().expect("a folder");
