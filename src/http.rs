@@ -1,6 +1,7 @@
 //! The doors. Each dialect owns its folder and its paths; what is the same for all stands here.
 
 mod allow;
+mod bodies;
 pub mod client;
 mod credentials;
 mod docs;
@@ -33,6 +34,7 @@ use tokio::sync::watch;
 
 use self::{
     allow::{Allowed, Listed},
+    bodies::Bodies,
     client::{Browser, Facts, Surroundings},
     metrics::{Latencies, MetricsApi, Room},
     native::NativeError,
@@ -43,6 +45,8 @@ use crate::domain::{
     Core,
     error::{Error, Noun},
 };
+
+pub use self::bodies::BodyLimits;
 
 /// Finds out whether somebody is signed in, for paths that no operation has.
 type Stranger = for<'a> fn(&'a HeaderMap, &'a Facts) -> BoxFuture<'a, Result<(), Error>>;
@@ -118,6 +122,7 @@ pub struct HttpSettings {
     pub metrics: bool,
     /// One line on stderr for each request.
     pub log_access: bool,
+    pub bodies: BodyLimits,
 }
 
 const MIB: usize = 1024 * 1024;
@@ -218,9 +223,9 @@ pub fn routes(
     let operations = (operations(&core, settings.dialects, stop), docs, Maybe(metrics));
     let operations = Listed(operations, allowed.clone());
     let routes = OpenApiService::new(operations, "", "").into_endpoint();
-    let doors = doors(settings.dialects);
-    let around = (doors, latencies, settings.log_access);
-    Shell::new((routes, allowed), core, settings.surroundings, around)
+    let bounds = (doors(settings.dialects), Bodies::new(settings.bodies));
+    let told = (latencies, settings.log_access);
+    Shell::new((routes, allowed), core, settings.surroundings, bounds, told)
 }
 
 /// The operations of all dialects whose doors are open. The health check always is.

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use gatelodge::http::serve::{Limits, Listener, serve};
+use gatelodge::http::{
+    BodyLimits,
+    serve::{Limits, Listener, serve},
+};
 use poem::endpoint::make_sync;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -334,6 +337,65 @@ fn bodies_that_come_slowly_or_without_an_end_hold_up_nobody() {
     let body = json!({"username": "ann", "password": PASSWORD});
     assert_eq!(server.json("POST", "/api/v1/auth/login", "", &body).status, 200);
     drop(slow);
+}
+
+/// A connection from 127.0.0.`from`.
+fn connect_from(from: u8, server: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, from], 0))).expect("an address");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let stream = runtime.expect("a runtime").block_on(async {
+        socket.connect(server).await.expect("a connection").into_std().expect("a stream")
+    });
+    stream.set_nonblocking(false).expect("set");
+    stream
+}
+
+#[test]
+fn large_bodies_that_never_end_refuse_no_sign_in() {
+    const LARGE: usize = 8 * 1024 * 1024;
+    let folder = tempfile::tempdir().expect("a folder");
+    add_user(folder.path(), "ann", &[]);
+    let server = Server::start(folder.path(), &[]);
+    let (told, answers) = std::sync::mpsc::channel();
+    // Four of them are all that there is for large bodies, and each waits for its last byte.
+    for from in 1..=5 {
+        let (told, address) = (told.clone(), server.address);
+        std::thread::spawn(move || {
+            let mut stream = connect_from(from, address);
+            let head = format!(
+                "PUT /subscriptions/ann/phone.json HTTP/1.1\r\nHost: localhost\r\n\
+                 Content-Type: application/json\r\nContent-Length: {LARGE}\r\n\r\n"
+            );
+            let sent = stream.write_all(head.as_bytes());
+            // Whoever finds no room may be hung up on before the end.
+            let _ = sent.and_then(|()| stream.write_all(&vec![b' '; LARGE - 1]));
+            let mut first = [0; 12];
+            let heard = stream.read_exact(&mut first);
+            let _ = told.send(heard.map(|()| String::from_utf8_lossy(&first[9..]).into_owned()));
+        });
+    }
+    let first = answers.recv_timeout(Duration::from_secs(25)).expect("one finds no room");
+    assert!(first.as_ref().is_ok_and(|status| status == "503") || first.is_err(), "{first:?}");
+    let body = json!({"username": "ann", "password": PASSWORD});
+    for _ in 0..20 {
+        assert_eq!(server.json("POST", "/api/v1/auth/login", "", &body).status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_in_time_is_answered_and_gives_back_its_share() {
+    // One body of one client's finds room.
+    let bodies = BodyLimits { time: Duration::from_millis(50), small: 4, large: 4 };
+    let house = House::lived_in_with(|plan| plan.http.bodies = bodies).await;
+    let body = json!({"username": "ann", "password": PASSWORD});
+    let login = || house.post("/api/v1/auth/login").json(&body);
+    for _ in 0..2 {
+        let (slow, other) = tokio::join!(login().endless().send(), login().send());
+        slow.problem(400, "bad_request");
+        other.problem(503, "busy");
+    }
+    assert_eq!(login().send().await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
