@@ -46,7 +46,7 @@ use crate::domain::{
     error::{Error, Noun},
 };
 
-pub use self::bodies::BodyLimits;
+pub use self::{bodies::BodyLimits, pair::SEATS};
 
 /// Finds out whether somebody is signed in, for paths that no operation has.
 type Stranger = for<'a> fn(&'a HeaderMap, &'a Facts) -> BoxFuture<'a, Result<(), Error>>;
