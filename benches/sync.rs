@@ -11,7 +11,7 @@ use std::{fs, path::Path, time::Instant};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use gatelodge::{
     domain::{Clock, Core, accounts::AccountId, caller::Caller, people::UserDraft, secret::Secret},
-    http::{self, Dialects, HttpSettings, client::Surroundings},
+    http::{self, BodyLimits, Dialects, HttpSettings, client::Surroundings},
 };
 use poem::{
     Body, Endpoint, EndpointExt, Request, Response,
@@ -51,6 +51,7 @@ impl Lodge {
             docs: false,
             metrics: false,
             log_access: false,
+            bodies: BodyLimits::default(),
         };
         let endpoint = http::routes(core.clone(), http, stopped).boxed();
         Self { endpoint, core, _stop: stop, folder }

@@ -1,6 +1,7 @@
 //! The doors. Each dialect owns its folder and its paths; what is the same for all stands here.
 
 mod allow;
+mod bodies;
 pub mod client;
 mod credentials;
 mod docs;
@@ -25,6 +26,7 @@ mod voice;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use poem::{Endpoint, IntoEndpoint, Response, http::HeaderMap};
 use poem_openapi::{ApiResponse, OpenApi, OpenApiService, param::Path, payload::Binary};
@@ -32,6 +34,7 @@ use tokio::sync::watch;
 
 use self::{
     allow::{Allowed, Listed},
+    bodies::Bodies,
     client::{Browser, Facts, Surroundings},
     metrics::{Latencies, MetricsApi, Room},
     native::NativeError,
@@ -42,6 +45,8 @@ use crate::domain::{
     Core,
     error::{Error, Noun},
 };
+
+pub use self::{bodies::BodyLimits, pair::SEATS};
 
 /// Finds out whether somebody is signed in, for paths that no operation has.
 type Stranger = for<'a> fn(&'a HeaderMap, &'a Facts) -> BoxFuture<'a, Result<(), Error>>;
@@ -117,6 +122,7 @@ pub struct HttpSettings {
     pub metrics: bool,
     /// One line on stderr for each request.
     pub log_access: bool,
+    pub bodies: BodyLimits,
 }
 
 const MIB: usize = 1024 * 1024;
@@ -217,9 +223,9 @@ pub fn routes(
     let operations = (operations(&core, settings.dialects, stop), docs, Maybe(metrics));
     let operations = Listed(operations, allowed.clone());
     let routes = OpenApiService::new(operations, "", "").into_endpoint();
-    let doors = doors(settings.dialects);
-    let around = (doors, latencies, settings.log_access);
-    Shell::new((routes, allowed), core, settings.surroundings, around)
+    let bounds = (doors(settings.dialects), Bodies::new(settings.bodies));
+    let told = (latencies, settings.log_access);
+    Shell::new((routes, allowed), core, settings.surroundings, bounds, told)
 }
 
 /// The operations of all dialects whose doors are open. The health check always is.
@@ -263,7 +269,7 @@ impl Papers {
 enum Document {
     #[oai(status = 200, content_type = "application/json")]
     Found(
-        Binary<Vec<u8>>,
+        Binary<Bytes>,
         #[oai(header = "Cache-Control")] String,
         #[oai(header = "Vary")] String,
         #[oai(header = "Content-Encoding")] Option<String>,
@@ -274,7 +280,7 @@ impl Document {
     fn of(dialect: &str, asked: &HeaderMap) -> Result<Self, NativeError> {
         let packed = documents::packed(dialect).ok_or(Error::NotFound(Noun::Page))?;
         let (body, encoding) = match files::takes_gzip(asked) {
-            true => (packed.to_vec(), Some("gzip".to_owned())),
+            true => (Bytes::from_static(packed), Some("gzip".to_owned())),
             false => (files::unpacked(packed), None),
         };
         let (fresh, vary) = ("no-cache".to_owned(), "Accept-Encoding".to_owned());

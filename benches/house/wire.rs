@@ -15,7 +15,7 @@ use std::{
 
 use gatelodge::{
     domain::{Clock, Core, Settings, caller::Caller, people::UserDraft, secret::Secret},
-    http::{self, Dialects, HttpSettings, client::Surroundings},
+    http::{self, BodyLimits, Dialects, HttpSettings, client::Surroundings},
 };
 use poem::{
     Addr, Body, Endpoint, EndpointExt, IntoResponse, Request, RequestParts, Response, Route,
@@ -66,6 +66,7 @@ impl House {
             docs: false,
             metrics: false,
             log_access,
+            bodies: BodyLimits::default(),
         };
         let endpoint: Served = Arc::new(http::routes(core.clone(), http, stopped).boxed());
         // What runs beside the requests of a server runs here too.

@@ -1,9 +1,10 @@
 //! Files and connections that this process may have open at once.
 
-use crate::log;
+use crate::{http::SEATS, log};
 
-/// For the database, its copies, letters, and whatever else is open beside connections.
-const BESIDE: u64 = 96;
+/// For the readers of the live log, whose sockets are no connections any more, the database, its
+/// copies, letters, and whatever else is open beside connections.
+const BESIDE: u64 = SEATS as u64 + 96;
 
 /// Raises what the system allows as far as it lets us; how many connections fit then, at most
 /// `wanted` and at least one. More would be refused by the system, and not wait.

@@ -24,7 +24,7 @@ use crate::{
         sso::{ProviderSettings, SsoSettings},
         throttle::ThrottlePolicy,
     },
-    http::{Dialects, HttpSettings, client::Surroundings},
+    http::{BodyLimits, Dialects, HttpSettings, client::Surroundings},
     log,
 };
 
@@ -247,6 +247,7 @@ pub fn http_settings(config: &Config) -> HttpSettings {
         docs: config.server.docs,
         metrics: config.server.metrics,
         log_access: config.log.access,
+        bodies: BodyLimits::default(),
     }
 }
 

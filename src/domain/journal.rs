@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 
 use super::{
     Core, Timestamp,
+    accounts::AccountId,
     caller::{Caller, Origin},
     error::{Error, Result, Why},
     events::WrittenEvent,
@@ -381,11 +382,12 @@ impl Core {
         Ok(token)
     }
 
-    /// Whether a ticket would open a websocket; it is not used up.
-    pub fn ticket_lives(&self, token: &Secret) -> bool {
+    /// Whose websocket a ticket would open; it is not used up.
+    pub fn ticket_holder(&self, token: &Secret) -> Option<AccountId> {
         let now = self.clock.now();
         let tickets = lock(&self.tickets.0);
-        tickets.get(&TokenDigest::of(token.reveal())).is_some_and(|ticket| ticket.ends > now)
+        let ticket = tickets.get(&TokenDigest::of(token.reveal()));
+        ticket.filter(|ticket| ticket.ends > now)?.caller.account_id()
     }
 
     /// Uses a ticket up. Whoever issued it must still be who they were.

@@ -89,7 +89,7 @@ struct Served {
     name: String,
     path: String,
     mark: String,
-    bytes: Bytes,
+    bytes: &'static [u8],
     is_packed: bool,
 }
 
@@ -102,8 +102,9 @@ impl Served {
         let mark = mark(&file);
         let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
         let bytes = match file.data {
-            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-            Cow::Owned(bytes) => Bytes::from(bytes),
+            Cow::Borrowed(bytes) => bytes,
+            // Read from a folder: once, for as long as the program lives.
+            Cow::Owned(bytes) => bytes.leak(),
         };
         Self {
             name: name.to_owned(),
@@ -137,8 +138,8 @@ impl Served {
 
     fn body(&self, is_packed: bool) -> Body {
         match is_packed || !self.is_packed {
-            true => Body::from_bytes(self.bytes.clone()),
-            false => Body::from_vec(unpacked(&self.bytes)),
+            true => Body::from_bytes(Bytes::from_static(self.bytes)),
+            false => Body::from_bytes(unpacked(self.bytes)),
         }
     }
 }

@@ -1,7 +1,12 @@
 //! What files that are served have in common. They lie in the program compressed, and go out so.
 
-use std::{collections::HashMap, io::Read};
+use std::{
+    collections::HashMap,
+    io::Read,
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+};
 
+use bytes::Bytes;
 use flate2::read::GzDecoder;
 use poem::{
     endpoint::BoxEndpoint,
@@ -29,8 +34,29 @@ impl OpenApi for Unlisted {
     }
 }
 
-/// For the rare client that takes no gzip; what lies in the program can be unpacked.
-pub fn unpacked(packed: &[u8]) -> Vec<u8> {
+/// A file as it is without gzip.
+struct Plain(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Plain {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// For the rare client that takes no gzip. All who are being sent a file share one copy of it, which
+/// goes with the last of them: whoever asks for much and takes nothing fills no memory.
+pub fn unpacked(packed: &'static [u8]) -> Bytes {
+    // By where they lie in the program: there are no more than it has files.
+    static SHARED: LazyLock<Mutex<HashMap<usize, Weak<Vec<u8>>>>> = LazyLock::new(Mutex::default);
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let entry = shared.entry(packed.as_ptr().addr()).or_default();
+    let plain = entry.upgrade().unwrap_or_else(|| Arc::new(unpack(packed)));
+    *entry = Arc::downgrade(&plain);
+    Bytes::from_owner(Plain(plain))
+}
+
+/// What lies in the program can be unpacked.
+fn unpack(packed: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     match GzDecoder::new(packed).read_to_end(&mut plain) {
         Ok(_) => plain,
@@ -73,6 +99,15 @@ pub fn takes_gzip(asked: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::documents;
+
+    #[test]
+    fn all_who_are_sent_a_file_share_one_copy_of_it() {
+        let packed = documents::packed("native").expect("a document");
+        let (one, other) = (unpacked(packed), unpacked(packed));
+        assert!(one.starts_with(b"{") && one == other);
+        assert_eq!(one.as_ptr(), other.as_ptr());
+    }
 
     #[test]
     fn gzip_goes_to_those_who_take_it() {

@@ -5,6 +5,7 @@ mod auth;
 mod error;
 mod health;
 mod logs;
+mod seats;
 mod stream;
 
 use poem_openapi::Tags;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 
 pub use ask::{caller, challenge};
 pub use error::speak;
+pub use seats::SEATS;
 
 use crate::domain::Core;
 
@@ -39,7 +41,7 @@ pub fn apis(core: &Core, stop: watch::Receiver<bool>) -> Apis {
     (
         auth::AuthApi { core: core.clone() },
         logs::LogsApi { core: core.clone() },
-        stream::StreamApi { core: core.clone(), stop },
+        stream::StreamApi { core: core.clone(), stop, seats: seats::Seats::default() },
         health::ApiHealthApi { core: core.clone() },
     )
 }

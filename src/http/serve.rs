@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -49,6 +49,15 @@ const GRACE: Duration = Duration::from_secs(10);
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 const HEADER_BYTES: usize = 32 * 1024;
 const STREAMS: u32 = 32;
+/// What a client of HTTP/2 may send that nobody has read yet: on one stream, and on all of a connection.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 128 * 1024;
+/// What HTTP/2 takes of an answer before the client does.
+const SENT_BYTES: usize = 64 * 1024;
+/// Answers are handed on in pieces of at most so many bytes: that a large one moves has to be seen.
+const PIECE: usize = 16 * 1024;
+/// An answer that is out must have moved within so many header times.
+const HELD_TIMES: u32 = 2;
 /// How much of a refused body is read, and for how long.
 const REST_BYTES: usize = 64 * 1024;
 const REST_TIME: Duration = Duration::from_secs(1);
@@ -228,23 +237,26 @@ async fn converse<E: Endpoint + 'static>(
 ) {
     let local = door.local.map_or(Addr::Custom("unknown", "".into()), Addr::from);
     let (local, remote) = (LocalAddr(local), RemoteAddr(Addr::from(peer)));
-    let (busy, begun) = (Arc::new(()), Arc::new(AtomicU64::new(0)));
-    let at_rest = Arc::strong_count(&busy) + 1;
+    let signs = Arc::new(Signs::default());
     let service = {
-        let (busy, begun, endpoint) =
-            (Arc::clone(&busy), Arc::clone(&begun), Arc::clone(&door.endpoint));
+        let (signs, endpoint) = (Arc::clone(&signs), Arc::clone(&door.endpoint));
         service_fn(move |request: Request<Incoming>| {
-            begun.fetch_add(1, Ordering::Relaxed);
-            let (endpoint, busy) = (Arc::clone(&endpoint), Arc::clone(&busy));
+            let (endpoint, signs) = (Arc::clone(&endpoint), Arc::clone(&signs));
+            let turn = signs.begin();
             let parts = (request, local.clone(), remote.clone(), scheme.clone());
             async move {
                 let mut request = parts.into();
-                let rest = lend(&mut request);
+                let mut rest = lend(&mut request);
                 let response = endpoint.get_response(request).await;
-                if let Some(rest) = &rest {
-                    let _ = timeout(REST_TIME, read_out(rest)).await;
+                if let Some(lent) = &rest
+                    && timeout(REST_TIME, read_out(lent)).await == Ok(true)
+                {
+                    rest = None;
                 }
-                Ok::<_, Infallible>(held(response, rest, busy))
+                let response = Response::<Frames>::from(response);
+                let response = response.map(|frames| Held::new(frames, rest, &signs));
+                drop(turn);
+                Ok::<_, Infallible>(response)
             }
         })
     };
@@ -252,25 +264,80 @@ async fn converse<E: Endpoint + 'static>(
     let builder = builder(header_time);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(watcher.watch(connection.into_owned()));
-    let mut seen = 0;
+    let mut quiet = Quiet::default();
     // hyper's own time begins with the bytes that tell HTTP/1 from HTTP/2, and ends with the
-    // first request of HTTP/2: a client that is silent before or after must not keep its place.
+    // first request of HTTP/2: a client that is silent before or after must not keep its place,
+    // nor one that asks and takes no answer.
     while timeout(header_time, connection.as_mut()).await.is_err() {
-        let now = begun.load(Ordering::Relaxed);
-        if now == seen && Arc::strong_count(&busy) <= at_rest {
+        if quiet.is_over(&signs) {
             break;
         }
-        seen = now;
+    }
+}
+
+/// What goes on in one connection.
+#[derive(Default)]
+struct Signs {
+    /// Requests begun and pieces of answers handed on.
+    moved: AtomicU64,
+    /// Once more for each request that has no answer yet, and each answer that has no frame yet while
+    /// the client has room for one: streams may be quiet.
+    ours: Arc<()>,
+    /// Once more for each answer that is not handed on to its end.
+    held: Arc<()>,
+}
+
+impl Signs {
+    /// A request; until its answer is there, it is our turn.
+    fn begin(&self) -> Arc<()> {
+        self.moved.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(&self.ours)
+    }
+}
+
+/// For how many header times in a row a client could have moved something and did not.
+#[derive(Default)]
+struct Quiet {
+    seen: u64,
+    times: u32,
+}
+
+impl Quiet {
+    /// Whether a connection is over, asked each time that a header time has passed.
+    fn is_over(&mut self, signs: &Signs) -> bool {
+        let now = signs.moved.load(Ordering::Relaxed);
+        let is_ours = Arc::strong_count(&signs.ours) > 1;
+        self.times = if is_ours || now != self.seen { 0 } else { self.times + 1 };
+        self.seen = now;
+        let is_held = Arc::strong_count(&signs.held) > 1;
+        self.times >= if is_held { HELD_TIMES } else { 1 }
     }
 }
 
 type Frames = BoxBody<Bytes, io::Error>;
 
-/// A connection is busy until the last frame of its answers is handed on: streams may be quiet.
+/// An answer, which tells its connection how it moves.
 struct Held {
     frames: Frames,
+    /// What is left of the last frame.
+    left: Bytes,
+    signs: Arc<Signs>,
+    /// While the next frame is ours to bring.
+    turn: Option<Arc<()>>,
+    _held: Arc<()>,
     _rest: Option<Rest>,
-    _busy: Arc<()>,
+}
+
+impl Held {
+    fn new(frames: Frames, rest: Option<Rest>, signs: &Arc<Signs>) -> Self {
+        let (signs, held) = (Arc::clone(signs), Arc::clone(&signs.held));
+        Self { frames, left: Bytes::new(), signs, turn: None, _held: held, _rest: rest }
+    }
+
+    fn piece(&mut self) -> Frame<Bytes> {
+        self.signs.moved.fetch_add(1, Ordering::Relaxed);
+        Frame::data(self.left.split_to(self.left.len().min(PIECE)))
+    }
 }
 
 /// A request's body, which whoever answers reads, and which stays: in HTTP/2 a body that goes before
@@ -307,32 +374,46 @@ impl Body for Held {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Pin::new(&mut self.frames).poll_frame(context)
+        if !self.left.is_empty() {
+            return Poll::Ready(Some(Ok(self.piece())));
+        }
+        let polled = Pin::new(&mut self.frames).poll_frame(context);
+        self.turn = polled.is_pending().then(|| Arc::clone(&self.signs.ours));
+        match ready!(polled).transpose()?.map(Frame::into_data) {
+            Some(Ok(data)) => {
+                self.left = data;
+                Poll::Ready(Some(Ok(self.piece())))
+            }
+            Some(Err(trailers)) => Poll::Ready(Some(Ok(trailers))),
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.frames.is_end_stream()
+        self.left.is_empty() && self.frames.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.frames.size_hint()
+        let (left, rest) = (self.left.len() as u64, self.frames.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(left));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(left));
+        }
+        hint
     }
 }
 
 /// Reads what nobody wanted: clients that are still sending do not all hear an answer that comes with
-/// a reset. Whoever sends much more than a form gets both.
-async fn read_out(rest: &Rest) {
+/// a reset. Whoever sends much more than a form gets both. Whether the end was reached.
+async fn read_out(rest: &Rest) -> bool {
     let mut frames = poll_fn(|context| poll(rest, context));
     let mut left = REST_BYTES;
     while left > 0 {
-        let Some(Ok(frame)) = frames.next().await else { return };
+        let Some(Ok(frame)) = frames.next().await else { return true };
         left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len).max(1));
     }
-}
-
-fn held(response: poem::Response, rest: Option<Rest>, busy: Arc<()>) -> Response<Held> {
-    let held = |frames| Held { frames, _rest: rest, _busy: busy };
-    Response::<Frames>::from(response).map(held)
+    false
 }
 
 fn builder(header_time: Duration) -> auto::Builder<TokioExecutor> {
@@ -347,9 +428,79 @@ fn builder(header_time: Duration) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SENT_BYTES)
         .max_header_list_size(HEADER_BYTES as u32)
         .max_pending_accept_reset_streams(20)
         .keep_alive_interval(header_time)
         .keep_alive_timeout(header_time);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Full};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn answer(text: Vec<u8>, signs: &Arc<Signs>) -> Held {
+        let frames = Full::new(Bytes::from(text)).map_err(|never| match never {});
+        Held::new(Frames::new(frames), None, signs)
+    }
+
+    #[test]
+    fn a_connection_is_over_when_a_client_asks_nothing_and_takes_nothing() {
+        let (signs, mut quiet) = (Arc::new(Signs::default()), Quiet::default());
+        let turn = signs.begin();
+        // However long an answer takes us, the client is not to blame.
+        assert!((0..9).all(|_| !quiet.is_over(&signs)));
+        let mut held = answer(vec![b'x'; 3 * PIECE], &signs);
+        drop(turn);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..3 {
+            assert!(Pin::new(&mut held).poll_frame(&mut context).is_ready());
+            assert!(!quiet.is_over(&signs), "a piece has moved");
+            assert!(!quiet.is_over(&signs), "one header time is not enough");
+        }
+        assert!(quiet.is_over(&signs));
+        drop(held);
+        signs.begin();
+        assert!(!quiet.is_over(&signs), "a request was begun");
+        assert!(quiet.is_over(&signs), "and all is done");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_waits_for_us_is_never_over_and_one_that_is_not_read_is() {
+        let (signs, mut quiet) = (Arc::new(Signs::default()), Quiet::default());
+        let (events, mut told) = mpsc::unbounded_channel::<Bytes>();
+        let stream = poll_fn(move |context| told.poll_recv(context));
+        let frames = stream.map(|bytes| Ok(Frame::data(bytes)));
+        let mut held = Held::new(Frames::new(StreamBody::new(frames)), None, &signs);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(&mut held).poll_frame(&mut context).is_pending());
+        assert!((0..9).all(|_| !quiet.is_over(&signs)));
+        events.send(Bytes::from_static(b"event")).expect("a reader");
+        assert!(Pin::new(&mut held).poll_frame(&mut context).is_ready());
+        assert!(!quiet.is_over(&signs), "it has moved");
+        // Nobody asks for the next one: the client has no room for it.
+        assert!(!quiet.is_over(&signs) && quiet.is_over(&signs));
+    }
+
+    #[tokio::test]
+    async fn a_large_answer_goes_out_in_pieces_and_stays_whole() {
+        let signs = Arc::new(Signs::default());
+        let text: Vec<u8> = (0..PIECE * 2 + 1).map(|number| (number % 251) as u8).collect();
+        let mut held = answer(text.clone(), &signs);
+        let (mut whole, mut sizes) = (Vec::new(), Vec::new());
+        while !held.is_end_stream() {
+            assert_eq!(held.size_hint().exact(), Some((text.len() - whole.len()) as u64));
+            let frame = held.frame().await.expect("a frame").expect("no error");
+            let piece = frame.into_data().expect("data");
+            sizes.push(piece.len());
+            whole.extend_from_slice(&piece);
+        }
+        assert!(whole == text && sizes == [PIECE, PIECE, 1], "{sizes:?}");
+    }
 }

@@ -9,11 +9,11 @@ use std::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt, StreamExt};
+use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body::Body as _;
 use http_body_util::combinators::BoxBody;
 use poem::{
@@ -21,11 +21,11 @@ use poem::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use poem_openapi::OperationId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Door,
     allow::Allowed,
+    bodies::{Bodies, Read},
     client::{Facts, Surroundings},
     metrics::Latencies,
     pages,
@@ -37,14 +37,10 @@ use crate::{
         error::{Denied, Error},
         journal::RequestEntry,
         secret::random_bytes,
+        throttle::Subject,
     },
     log::{self, Field, Level},
 };
-
-/// A body has to be there within this time.
-const BODY_TIME: Duration = Duration::from_secs(30);
-/// All bodies that are being read share this much memory, in KiB.
-const BODIES_KIB: usize = 32 * 1024;
 
 /// What of a path or a method stands in a line of the log, in characters: strangers choose both.
 const SHOWN: usize = 256;
@@ -55,16 +51,10 @@ pub struct Shell<E> {
     allowed: Allowed,
     core: Core,
     surroundings: Arc<Surroundings>,
-    bodies: Arc<Semaphore>,
+    bodies: Bodies,
     doors: Vec<Door>,
     latencies: Arc<Latencies>,
     log_access: bool,
-}
-
-/// A body in memory and its share of what all bodies may take.
-struct Read {
-    bytes: Bytes,
-    _share: Option<OwnedSemaphorePermit>,
 }
 
 impl<E: Endpoint<Output = Response>> Shell<E> {
@@ -72,7 +62,8 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         (inner, allowed): (E, Allowed),
         core: Core,
         surroundings: Surroundings,
-        (mut doors, latencies, log_access): (Vec<Door>, Arc<Latencies>, bool),
+        (mut doors, bodies): (Vec<Door>, Bodies),
+        (latencies, log_access): (Arc<Latencies>, bool),
     ) -> Self {
         doors.sort_by_key(|door| Reverse(door.prefix.len()));
         Self {
@@ -80,7 +71,7 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
             allowed,
             core,
             surroundings: Arc::new(surroundings),
-            bodies: Arc::new(Semaphore::new(BODIES_KIB)),
+            bodies,
             doors,
             latencies,
             log_access,
@@ -99,8 +90,9 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         door: &Door,
         facts: &Facts,
     ) -> Result<(), Trouble> {
+        let client = facts.origin.subject();
         if door.has_bucket {
-            self.core.throttle().request(facts.origin.subject())?;
+            self.core.throttle().request(client)?;
         }
         if !facts.own_pages {
             if !request.method().is_safe() {
@@ -114,16 +106,21 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         if encodings.iter().any(|value| value != "identity") {
             return Err(Trouble::ContentEncoding);
         }
-        if let Some(read) = self.read_body(request, door.max_body).await? {
+        if let Some(read) = self.read_body(request, door.max_body, client).await? {
             request.set_body(Body::from_bytes(read.bytes));
             // Given back with the request.
-            request.set_data(Arc::new(read._share));
+            request.set_data(Arc::new(read.share));
         }
         Ok(())
     }
 
     /// `None` where there is no body.
-    async fn read_body(&self, request: &mut Request, max: usize) -> Result<Option<Read>, Trouble> {
+    async fn read_body(
+        &self,
+        request: &mut Request,
+        max: usize,
+        client: Subject,
+    ) -> Result<Option<Read>, Trouble> {
         if announced(request.headers()) > max {
             return Err(Trouble::BodyTooLarge);
         }
@@ -132,34 +129,7 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
             return Ok(None);
         }
         // In a box: most requests have no body and should not carry its reading along.
-        match Box::pin(tokio::time::timeout(BODY_TIME, self.collect(body, max))).await {
-            Ok(read) => read.map(Some),
-            Err(_) => Err(Trouble::BodyTooSlow),
-        }
-    }
-
-    async fn collect(&self, body: Body, max: usize) -> Result<Read, Trouble> {
-        let mut stream = std::pin::pin!(body.into_bytes_stream());
-        let mut bytes = BytesMut::new();
-        let mut share: Option<OwnedSemaphorePermit> = None;
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|_| Trouble::Unreadable)?;
-            if bytes.len() + chunk.len() > max {
-                return Err(Trouble::BodyTooLarge);
-            }
-            bytes.extend_from_slice(&chunk);
-            let wanted = bytes.len().div_ceil(1024);
-            let held = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-            let more = u32::try_from(wanted.saturating_sub(held)).unwrap_or(u32::MAX);
-            let Ok(more) = Arc::clone(&self.bodies).try_acquire_many_owned(more) else {
-                return Err(Error::Busy { retry_after: Duration::from_secs(2) }.into());
-            };
-            match &mut share {
-                Some(share) => share.merge(more),
-                None => share = Some(more),
-            }
-        }
-        Ok(Read { bytes: bytes.freeze(), _share: share })
+        Box::pin(self.bodies.read(body, max, client)).await.map(Some)
     }
 
     fn log_request(

@@ -102,10 +102,10 @@ fn what_the_system_allows_is_raised_and_what_it_does_not_allow_is_not_promised()
     let server = allowed(home.path(), "100:1000", "512");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).expect("limits");
     let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
-    assert!(line.contains(" 608 "), "{line}");
+    assert!(line.contains(" 672 "), "{line}");
     assert!(!server.log().contains("max_connections"), "{}", server.log());
     server.kill();
-    let server = allowed(home.path(), "100:100", "512");
+    let server = allowed(home.path(), "164:164", "512");
     // It says so after it says where it serves.
     server.lines("4 connections are taken at once", 1);
     // They wait outside, and nothing goes wrong within.

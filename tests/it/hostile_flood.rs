@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use gatelodge::http::serve::{Limits, Listener, serve};
+use gatelodge::http::{
+    BodyLimits,
+    serve::{Limits, Listener, serve},
+};
 use poem::endpoint::make_sync;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -345,6 +348,68 @@ fn bodies_that_come_slowly_or_without_an_end_hold_up_nobody() {
     drop(slow);
 }
 
+/// A connection from 127.0.0.`from`.
+fn connect_from(from: u8, server: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, from], 0))).expect("an address");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let stream = runtime.expect("a runtime").block_on(async {
+        socket.connect(server).await.expect("a connection").into_std().expect("a stream")
+    });
+    stream.set_nonblocking(false).expect("set");
+    stream
+}
+
+/// What lies in the system between a server and its clients, in bytes.
+fn under_way(server: SocketAddr) -> u64 {
+    let port = format!(":{:04X}", server.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the system's connections");
+    let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ours = lines.filter(|line| line[1].ends_with(&port) || line[2].ends_with(&port));
+    let bytes = |text: &str| u64::from_str_radix(text, 16).expect("a number");
+    ours.map(|line| line[4].split(':').map(bytes).sum::<u64>()).sum()
+}
+
+#[test]
+fn large_bodies_that_never_end_refuse_no_sign_in() {
+    const LARGE: usize = 8 * 1024 * 1024;
+    let folder = tempfile::tempdir().expect("a folder");
+    add_user(folder.path(), "ann", &[]);
+    let server = Server::start(folder.path(), &[]);
+    // Four of them are all that there is for large bodies, and each waits for its last byte.
+    let held = [1, 2, 3, 4].map(|from| {
+        let mut stream = connect_from(from, server.address);
+        let head = format!(
+            "PUT /subscriptions/ann/phone.json HTTP/1.1\r\nHost: localhost\r\n\
+             Content-Type: application/json\r\nContent-Length: {LARGE}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("sent");
+        stream.write_all(&vec![b' '; LARGE - 1]).expect("sent");
+        stream
+    });
+    while under_way(server.address) > 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let body = json!({"username": "ann", "password": PASSWORD});
+    assert_eq!(server.json("POST", "/api/v1/auth/login", "", &body).status, 200);
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_in_time_is_answered_and_gives_back_its_share() {
+    // One body of one client's finds room.
+    let bodies = BodyLimits { time: Duration::from_millis(50), small: 4, large: 4 };
+    let house = House::lived_in_with(|plan| plan.http.bodies = bodies).await;
+    let body = json!({"username": "ann", "password": PASSWORD});
+    let login = || house.post("/api/v1/auth/login").json(&body);
+    for _ in 0..2 {
+        let (slow, other) = tokio::join!(login().endless().send(), login().send());
+        slow.problem(400, "bad_request");
+        other.problem(503, "busy");
+    }
+    assert_eq!(login().send().await.status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_stay_silent_or_dribble_a_header_give_back_their_places() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
@@ -404,6 +469,34 @@ async fn a_connection_of_http_2_that_only_answers_pings_gives_back_its_place() {
         // It ends although its sender is still there.
         let _ = connection.await.expect("no panic");
         drop(sender);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_of_http_2_that_takes_no_answer_gives_back_its_place() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let limits = Limits { header_time: Duration::from_millis(100), ..Limits::connections(1) };
+    let endpoint = make_sync(|_| bytes::Bytes::from(vec![b'x'; 100_000]));
+    tokio::spawn(serve(vec![Listener::plain(listener)], endpoint, limits, std::future::pending()));
+    // No room at all, and room for one byte.
+    for window in [0, 1] {
+        let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let mut builder =
+            hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+        builder.initial_stream_window_size(window);
+        let (mut sender, connection) = builder.handshake(io).await.expect("HTTP/2");
+        let connection = tokio::spawn(connection);
+        let request = hyper::Request::get(format!("http://{address}/"))
+            .body(http_body_util::Empty::<bytes::Bytes>::new())
+            .expect("a request");
+        let response = sender.send_request(request).await.expect("an answer");
+        assert_eq!(response.status(), 200, "{window}");
+        // It ends although the client answers pings and still has the answer before it.
+        let ended = tokio::time::timeout(Duration::from_secs(60), connection).await;
+        let _ = ended.expect("shown out").expect("no panic");
+        drop((response, sender));
     }
 }
 

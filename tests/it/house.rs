@@ -11,6 +11,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::{StreamExt, stream};
 use gatelodge::{
     cli, config,
     domain::{
@@ -21,7 +22,7 @@ use gatelodge::{
         secret::Secret,
         smtp::{Encryption, MailSettings, Patience},
     },
-    http::{self, Dialects, HttpSettings, client::Surroundings},
+    http::{self, BodyLimits, Dialects, HttpSettings, client::Surroundings},
 };
 use poem::{
     Addr, Body, Endpoint, Request, RequestParts, Response,
@@ -119,6 +120,7 @@ impl House {
                 docs: true,
                 metrics: true,
                 log_access: false,
+                bodies: BodyLimits::default(),
             },
         };
         change(&mut plan);
@@ -228,6 +230,7 @@ impl House {
             headers,
             peer: IpAddr::from([127, 0, 0, 1]),
             body: Vec::new(),
+            ends: true,
         }
     }
 }
@@ -242,6 +245,7 @@ pub struct Ask<'a> {
     headers: HeaderMap,
     peer: IpAddr,
     body: Vec<u8>,
+    ends: bool,
 }
 
 impl Ask<'_> {
@@ -279,6 +283,12 @@ impl Ask<'_> {
         asked
     }
 
+    /// What there is of the body comes at once, and its end never.
+    pub fn endless(mut self) -> Self {
+        self.ends = false;
+        self
+    }
+
     /// The peer's address.
     pub fn from(mut self, peer: &str) -> Self {
         self.peer = peer.parse().expect("an address");
@@ -301,7 +311,14 @@ impl Ask<'_> {
         let peer = RemoteAddr(Addr::from(SocketAddr::new(self.peer, 50_000)));
         let local = LocalAddr(Addr::from(SocketAddr::from(([127, 0, 0, 1], 8080))));
         let parts = RequestParts::from((parts, local, peer, Scheme::HTTP));
-        let request = Request::from_parts(parts, Body::from_vec(self.body));
+        let body = match self.ends {
+            true => Body::from_vec(self.body),
+            false => {
+                let begun = stream::iter([Ok::<_, std::io::Error>(self.body)]);
+                Body::from_bytes_stream(begun.chain(stream::pending()))
+            }
+        };
+        let request = Request::from_parts(parts, body);
         self.house.endpoint.get_response(request).await
     }
 }

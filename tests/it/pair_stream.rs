@@ -57,9 +57,35 @@ impl Tower {
     }
 
     fn ticket(&self) -> String {
-        let answer = self.server.json("GET", "/api/ws-token", &self.mia.access, &NONE);
+        self.ticket_of(&self.mia)
+    }
+
+    fn ticket_of(&self, reader: &Pair) -> String {
+        let answer = self.server.json("GET", "/api/ws-token", &reader.access, &NONE);
         assert_eq!(answer.status, 200, "{}", answer.text());
         text(&answer.json()["token"])
+    }
+
+    /// Three more who look on.
+    fn others(&self) -> [Pair; 3] {
+        let admin = json!({"username": "ann", "password": PASSWORD});
+        let admin = self.server.json("POST", "/api/v1/auth/login", "", &admin).json();
+        ["noa", "ole", "pia"].map(|name| {
+            let body = json!({"username": name, "password": PASSWORD, "role": "watcher"});
+            let made = self.server.json("POST", "/api/v1/users", &text(&admin["token"]), &body);
+            assert_eq!(made.status, 201, "{}", made.text());
+            sign_in(&self.server, name)
+        })
+    }
+
+    /// As many readers as one account may have.
+    async fn crowd(&self, reader: &Pair) -> Vec<Socket> {
+        let mut crowd = Vec::new();
+        for _ in 0..16 {
+            let asked = self.by_query(&self.ticket_of(reader));
+            crowd.push(connect_async(asked).await.expect("a stream").0);
+        }
+        crowd
     }
 
     fn url(&self, query: &str) -> String {
@@ -407,8 +433,9 @@ async fn a_reader_that_never_reads_is_let_go_with_its_session_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_readers_all_hear_and_memory_stays_bounded() {
+async fn as_many_readers_as_may_be_all_hear_and_memory_stays_bounded() {
     let tower = Tower::new();
+    let others = tower.others();
     let memory = || {
         let status = fs::read_to_string(format!("/proc/{}/status", tower.server.pid()));
         let status = status.expect("a process");
@@ -417,9 +444,9 @@ async fn two_hundred_readers_all_hear_and_memory_stays_bounded() {
         digits.parse::<u64>().expect("a number")
     };
     let before = memory();
-    let mut readers = Vec::new();
-    for _ in 0..200 {
-        readers.push(tower.watch().await);
+    let mut readers = tower.crowd(&tower.mia).await;
+    for other in &others {
+        readers.extend(tower.crowd(other).await);
     }
     for number in 0..20 {
         let path = format!("/api/heard-by-all-{number}");
@@ -427,7 +454,41 @@ async fn two_hundred_readers_all_hear_and_memory_stays_bounded() {
         join_all(readers.iter_mut().map(|reader| until(reader, asks_for(&path)))).await;
     }
     let grown = memory().saturating_sub(before);
-    assert!(grown < 16 * 1024, "{grown} KiB for 200 readers");
+    assert!(grown < 16 * 1024, "{grown} KiB for {} readers", readers.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_the_log_are_bounded_and_the_next_is_told_to_wait() {
+    let tower = Tower::with(&[("GATELODGE_SERVER__MAX_CONNECTIONS", "3")]);
+    let mut mine = tower.crowd(&tower.mia).await;
+    let ticket = tower.ticket();
+    let told = refused(connect_async(tower.by_query(&ticket)).await);
+    assert_eq!(told, (503, "too many readers".to_owned()));
+    closed_by_us(mine.pop().expect("a reader")).await;
+    // The ticket was not used up; the seat is given back a moment after the farewell.
+    let again = async {
+        loop {
+            match connect_async(tower.by_query(&ticket)).await {
+                Ok((socket, _)) => return socket,
+                other => assert_eq!(refused(other).0, 503),
+            }
+        }
+    };
+    mine.push(tokio::time::timeout(PATIENCE, again).await.expect("a seat"));
+    let mut others = Vec::new();
+    for other in &tower.others() {
+        others.extend(tower.crowd(other).await);
+    }
+    // Who has no reader yet finds no seat either, and whoever signs in is not in their way.
+    let asked = tower.by_query(&tower.ticket_of(&tower.ann));
+    assert_eq!(refused(connect_async(asked).await).0, 503);
+    sign_in(&tower.server, "ann");
+    drop((mine, others));
+}
+
+async fn closed_by_us(mut socket: Socket) {
+    socket.close(None).await.expect("said");
+    while let Some(Ok(_)) = socket.next().await {}
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,9 +23,12 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use super::Tag;
+use super::{
+    Tag,
+    seats::{Seat, Seats},
+};
 use crate::{
-    domain::{Core, caller::Caller, permissions::EVENTS_READ, secret::Secret},
+    domain::{Core, accounts::AccountId, caller::Caller, permissions::EVENTS_READ, secret::Secret},
     http::{scheme::of_key, visitor::facts},
 };
 
@@ -39,9 +42,13 @@ const FAREWELL: Duration = Duration::from_millis(250);
 const BUFFER: usize = 4 * 1024;
 const PROTOCOL: &str = "token.";
 
+/// When to come back for whoever finds no seat, in seconds.
+const NO_SEAT: u64 = 10;
+
 pub struct StreamApi {
     pub core: Core,
     pub stop: watch::Receiver<bool>,
+    pub seats: Seats,
 }
 
 /// Refused before the upgrade.
@@ -56,17 +63,30 @@ enum StreamError {
     /// From a page elsewhere.
     #[oai(status = 403)]
     Forbidden(PlainText<String>),
+    /// As many follow the log as may, or as one account may; the ticket is good still.
+    #[oai(status = 503)]
+    Unavailable(
+        PlainText<String>,
+        /// Seconds.
+        #[oai(header = "Retry-After")]
+        u64,
+    ),
 }
 
 impl StreamError {
     fn unauthorized(text: &str) -> Self {
         Self::Unauthorized(PlainText(text.to_owned()))
     }
+
+    fn full() -> Self {
+        Self::Unavailable(PlainText("too many readers".to_owned()), NO_SEAT)
+    }
 }
 
 /// A ticket that is there and would be good; it is not used up before the upgrade is certain.
 struct Ticket {
     token: Secret,
+    holder: AccountId,
     /// The subprotocol that offered it, which has to be echoed.
     protocol: Option<String>,
 }
@@ -114,10 +134,10 @@ impl<'a> ApiExtractor<'a> for Ticket {
         let Some(token) = token.or_else(|| of_query(request)).map(Secret::new) else {
             return Err(StreamError::unauthorized("missing token").into());
         };
-        if !facts(request)?.core.ticket_lives(&token) {
+        let Some(holder) = facts(request)?.core.ticket_holder(&token) else {
             return Err(StreamError::unauthorized("invalid or expired token").into());
-        }
-        Ok(Self { token, protocol })
+        };
+        Ok(Self { token, holder, protocol })
     }
 }
 
@@ -158,9 +178,14 @@ impl StreamApi {
         if !own.0 {
             return Err(StreamError::Forbidden(PlainText("foreign origin".to_owned())));
         }
+        if !self.seats.has_room(ticket.holder) {
+            return Err(StreamError::full());
+        }
         let caller = self.core.ticket_redeem(&ticket.token).await;
         let caller = caller.map_err(|_| StreamError::unauthorized("invalid or expired token"))?;
+        let seat = self.seats.take(ticket.holder).ok_or_else(StreamError::full)?;
         let reader = Reader {
+            _seat: seat,
             entries: self.core.journal().follow(),
             core: self.core.clone(),
             caller,
@@ -179,6 +204,8 @@ impl StreamApi {
 }
 
 struct Reader {
+    /// Until the websocket is closed: connections that were upgraded are counted nowhere else.
+    _seat: Seat,
     entries: broadcast::Receiver<Arc<str>>,
     core: Core,
     caller: Caller,
@@ -220,7 +247,7 @@ impl Reader {
     /// Writes until there is a reason not to. A reader that does not take what is written holds
     /// up nothing but its own entries: whether it may go on is asked all the same.
     async fn run(self, socket: WebSocketStream) {
-        let Self { entries, core, caller, mut stop } = self;
+        let Self { _seat, entries, core, caller, mut stop } = self;
         let (mut sink, inbound) = socket.split();
         let pulse = Mutex::new(Pulse::new(Instant::now()));
         let ping = Notify::new();
