@@ -266,7 +266,11 @@ impl fmt::Display for Denied {
             }
             Self::ByProvider => write!(f, "the provider let nobody in"),
             Self::NoSession => write!(f, "sign in on the pages first"),
-            Self::CrossSite => write!(f, "requests from other sites are refused"),
+            Self::CrossSite => write!(
+                f,
+                "requests from other sites are refused; if this is your own address, set it as \
+                 server.public_url"
+            ),
         }
     }
 }

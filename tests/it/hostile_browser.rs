@@ -134,7 +134,9 @@ async fn a_name_that_is_made_to_point_here_lists_nobody_and_tries_nothing() {
         assert_eq!(rebound(pin, evil).send().await.status, 403);
         let wrong = json!({"username": "bob", "password": "Wrong-guess-1"});
         let login = house.post("/api/v1/auth/login").json(&wrong);
-        rebound(login, evil).send().await.problem(403, "forbidden");
+        let refused = rebound(login, evil).send().await;
+        assert!(refused.problem(403, "forbidden").contains("server.public_url"));
+        assert_eq!(refused.json()["reason"], "cross_site");
     }
     let near = ["localhost", "192.168.1.5:8080", "[::1]:8080", "nas", "nas.local", "nas.fritz.box"];
     for host in near {

@@ -48,9 +48,9 @@ const fn forbidden(denied: &Denied) -> Option<&'static str> {
         Denied::SetupToken => Some("setup_token"),
         Denied::Inactive => Some("inactive"),
         Denied::OfGoogle => Some("of_google"),
+        Denied::CrossSite => Some("cross_site"),
         Denied::Permission(_)
         | Denied::ApiKey
-        | Denied::CrossSite
         | Denied::NoAccount
         | Denied::Waits
         | Denied::HasPassword
