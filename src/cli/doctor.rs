@@ -110,7 +110,11 @@ async fn all(config: &Config) -> Vec<Finding> {
     findings.push(machine::hashing(&settings).await);
     findings.push(tls::finding(config, now));
     findings.push(surroundings::public_url(&config.server));
-    findings.push(surroundings::proxies(&config.server, https::source(config).is_some()));
+    findings.push(surroundings::proxies(
+        &config.server,
+        https::source(config).is_some(),
+        &config.pin.networks,
+    ));
     findings.push(surroundings::mail(&settings).await);
     findings.push(health::finding(config).await);
     findings

@@ -120,6 +120,9 @@ impl Sockets {
     }
 }
 
+/// Of each connection; Linux takes twice as many bytes.
+const SEND_BYTES: u32 = 128 * 1024;
+
 fn bind_all(setting: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
     addresses.iter().map(|address| bind(setting, *address)).collect()
 }
@@ -132,6 +135,9 @@ fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
         };
         // A successor may bind while connections of the predecessor linger.
         socket.set_reuseaddr(true)?;
+        // What is sent and not yet taken lies with the system: it is bounded, and little enough for a
+        // slow reader to be seen moving.
+        socket.set_send_buffer_size(SEND_BYTES)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };

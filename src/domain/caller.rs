@@ -27,8 +27,8 @@ const MAX_USER_AGENT: usize = 256;
 pub struct Origin {
     /// The client; behind a trusted proxy what that proxy says.
     pub address: Option<IpAddr>,
-    /// A forwarding header came from a peer that is not trusted: whoever it is for, it is not
-    /// somebody in the house.
+    /// Nobody in the house, as far as can be told: a forwarding header came from a peer that is not
+    /// trusted, a trusted proxy named no client, or the name that was asked for on plain http is not ours.
     pub counts_as_public: bool,
     /// Everything about the request says that a person in the house made it (wire rule 2).
     pub at_home: bool,

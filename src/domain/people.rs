@@ -98,6 +98,7 @@ impl Core {
         let event = Event::new(EventKind::AccountCreated, caller, self.clock.now());
         let account = self
             .deed(Stale::OfWhom(|made: &Account| Some(made.id)), move |transaction, now| {
+                sessions::must_live(transaction, &asking, now)?;
                 let mut new = new;
                 if !accounts::any_active(transaction)? {
                     new.role = ADMIN.to_owned();

@@ -339,7 +339,7 @@ impl Core {
             let was = changeable(transaction, &asking, &name)?;
             if !was.permissions.covers(&permissions) {
                 // Whoever made one had the rights for what the role was only.
-                letters::end_reset_links(transaction, &name)?;
+                letters::end_resets_of(transaction, &name)?;
             }
             transaction
                 .prepare_cached(

@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, Once, OnceLock, PoisonError},
 };
 
 use ipnet::IpNet;
@@ -12,13 +12,16 @@ use poem::{
     http::{HeaderMap, HeaderName, header},
 };
 
-use crate::domain::{
-    Core,
-    accounts::Account,
-    caller::{Caller, Credential, Origin},
-    error::Error,
-    secret::Secret,
-    tokens::Issued,
+use crate::{
+    domain::{
+        Core,
+        accounts::Account,
+        caller::{Caller, Credential, Origin},
+        error::Error,
+        secret::Secret,
+        tokens::Issued,
+    },
+    log,
 };
 
 /// Headers by which proxies tell of the client. From a peer that is not trusted they change
@@ -116,9 +119,7 @@ impl Facts {
         let direct = !way.forwarded && !unsaid && way.peer.is_some_and(is_private) && own_pages;
         let origin = Origin {
             address,
-            counts_as_public: unsaid
-                || (way.forwarded && !way.trusted)
-                || (!way.trusted && !way.https && !way.is_asked_for_by_own_name()),
+            counts_as_public: unsaid || (way.forwarded && !way.trusted) || way.is_by_foreign_name(),
             at_home: direct && way.host().is_some_and(|host| is_home(host, surroundings)),
             nearby: direct && way.host().is_some_and(|host| is_near(host, surroundings)),
             user_agent: text(headers, header::USER_AGENT).unwrap_or_default().to_owned(),
@@ -251,15 +252,33 @@ impl<'a> Way<'a> {
         self.authority().map(|(host, _)| host)
     }
 
+    /// Somebody in the house asks, on plain http, by a name that may be an attacker's.
+    fn is_by_foreign_name(&self) -> bool {
+        let foreign = !self.trusted
+            && !self.https
+            && self.peer.is_some_and(is_private)
+            && !self.is_asked_for_by_own_name();
+        if foreign {
+            tell_of_foreign_name(self.host().as_deref().unwrap_or_default());
+        }
+        foreign
+    }
+
     /// Whether no page elsewhere can make a browser take the name that is asked for as its own (DNS
     /// rebinding): an address, a name that only a house gives, or one that the configuration has.
+    /// Browsers always say a name, so that who says none is none.
     fn is_asked_for_by_own_name(&self) -> bool {
-        let Some(host) = self.host() else { return false };
+        let Some(host) = self.host() else {
+            let headers = self.request.headers();
+            return !headers.contains_key(header::HOST) && self.request.uri().authority().is_none();
+        };
+        // With the dot of the root it is the same name.
+        let host = host.strip_suffix('.').unwrap_or(&host);
         let allowed = &self.surroundings.allowed_origins;
         host.parse::<IpAddr>().is_ok()
-            || is_near(&host, self.surroundings)
+            || is_near(host, self.surroundings)
             || OF_HOUSES.iter().any(|end| host.ends_with(end))
-            || allowed.iter().any(|url| host_of_url(url).as_ref() == Some(&host))
+            || allowed.iter().any(|url| host_of_url(url).is_some_and(|ours| ours == host))
     }
 
     /// Whether a request comes from our own pages, from allowed ones, or from no page at all (wire
@@ -313,8 +332,20 @@ impl<'a> Way<'a> {
     }
 }
 
-/// Ends of names that nobody but a house or its router gives.
-const OF_HOUSES: [&str; 4] = [".internal", ".home", ".localdomain", ".fritz.box"];
+/// Ends of names that nobody but a house, its router or its own machine gives (RFC 6761).
+const OF_HOUSES: [&str; 5] = [".localhost", ".internal", ".home", ".localdomain", ".fritz.box"];
+
+/// Once: that PINs and pages do not work by a name would be a riddle otherwise.
+fn tell_of_foreign_name(host: &str) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        log::note(&format!(
+            "somebody here asks for {:?} on plain http; if that is this server, set server.public_url: \
+             until then neither PINs nor the pages work by this name",
+            host.chars().take(100).collect::<String>()
+        ));
+    });
+}
 
 fn within(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))

@@ -232,6 +232,9 @@ fn settings_that_do_not_fit_together_are_told_of() {
     assert!(state == "look" && found.contains("no proxy is named"), "{found}");
     assert!(advice.contains("server.trusted_proxies"), "{advice}");
     assert_eq!(check(home.path(), &[https, (PROXIES, "127.0.0.1")], "proxies").0, "ok");
+    let (state, found, _) = check(home.path(), &[(PROXIES, "192.168.1.0/24")], "proxies");
+    assert_eq!(state, "look");
+    assert!(found.contains("PINs do not work for them"), "{found}");
     let (state, found, _) = check(home.path(), &[(PROXIES, "10.0.0.1, 0.0.0.0/0")], "proxies");
     assert!(state == "bad" && found.starts_with("0.0.0.0/0 in"), "{found}");
     let (state, found, _) = check(home.path(), &[], "passwords");

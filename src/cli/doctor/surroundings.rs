@@ -49,14 +49,31 @@ pub fn public_url(server: &Server) -> Finding {
     }
 }
 
-/// `server.trusted_proxies`; `has_tls`: the server speaks https itself.
-pub fn proxies(server: &Server, has_tls: bool) -> Finding {
+/// `server.trusted_proxies`; `has_tls`: the server speaks https itself. People in `pin_networks` who
+/// count as proxies cannot use a PIN.
+pub fn proxies(server: &Server, has_tls: bool, pin_networks: &[IpNet]) -> Finding {
     const NAME: &str = "proxies";
     let https = server.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
     if let Some(wide) = server.trusted_proxies.iter().find(|network| is_wide(network)) {
         return Finding::bad(
             NAME,
             format!("{wide} in server.trusted_proxies lets strangers say where they come from"),
+            "name the addresses of your proxies only, such as 127.0.0.1",
+        );
+    }
+    let holds_people = |network: &&IpNet| {
+        network.prefix_len() < network.max_prefix_len()
+            && !network.addr().is_loopback()
+            && pin_networks
+                .iter()
+                .any(|people| people.contains(*network) || network.contains(people))
+    };
+    if let Some(wide) = server.trusted_proxies.iter().find(holds_people) {
+        return Finding::look(
+            NAME,
+            format!(
+                "{wide} in server.trusted_proxies may hold people too: PINs do not work for them"
+            ),
             "name the addresses of your proxies only, such as 127.0.0.1",
         );
     }

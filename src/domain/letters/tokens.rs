@@ -85,14 +85,16 @@ pub(in crate::domain) fn end_tokens(
     Ok(())
 }
 
-/// Ends the links that were made to hand over to those who have `role`.
-pub(in crate::domain) fn end_reset_links(transaction: &Transaction<'_>, role: &str) -> Result<()> {
-    transaction
-        .prepare_cached(
-            "DELETE FROM one_time_tokens
-             WHERE purpose = ?2 AND account_id IN (SELECT id FROM accounts WHERE role = ?1)",
-        )?
-        .execute(params![role, Purpose::ResetLink.name()])?;
+/// Ends the ways to a new password that are open to those who have `role`: links that were made to hand
+/// over, and letters that somebody may have seen in the outbox.
+pub(in crate::domain) fn end_resets_of(transaction: &Transaction<'_>, role: &str) -> Result<()> {
+    let members = "SELECT id FROM accounts WHERE role = ?1";
+    let mut members = transaction.prepare_cached(members)?;
+    let members = members.query_map([role], |row| row.get(0))?;
+    for account in members.collect::<rusqlite::Result<Vec<AccountId>>>()? {
+        end_tokens(transaction, account, Some(Purpose::ResetLink))?;
+        end_tokens(transaction, account, Some(Purpose::ResetPassword))?;
+    }
     Ok(())
 }
 

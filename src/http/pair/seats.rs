@@ -20,11 +20,6 @@ pub struct Seat {
 }
 
 impl Seats {
-    /// Whether a seat is free for an account; the next moment it may be taken.
-    pub fn has_room(&self, holder: AccountId) -> bool {
-        has_room(&self.taken(), holder)
-    }
-
     pub fn take(&self, holder: AccountId) -> Option<Seat> {
         let mut taken = self.taken();
         let seat = has_room(&taken, holder).then(|| Seat { seats: self.clone(), holder })?;

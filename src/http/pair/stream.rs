@@ -178,12 +178,9 @@ impl StreamApi {
         if !own.0 {
             return Err(StreamError::Forbidden(PlainText("foreign origin".to_owned())));
         }
-        if !self.seats.has_room(ticket.holder) {
-            return Err(StreamError::full());
-        }
+        let seat = self.seats.take(ticket.holder).ok_or_else(StreamError::full)?;
         let caller = self.core.ticket_redeem(&ticket.token).await;
         let caller = caller.map_err(|_| StreamError::unauthorized("invalid or expired token"))?;
-        let seat = self.seats.take(ticket.holder).ok_or_else(StreamError::full)?;
         let reader = Reader {
             _seat: seat,
             entries: self.core.journal().follow(),

@@ -62,6 +62,16 @@ export function signedIn(somebody) {
   user.value = somebody;
 }
 
+/** Somebody goes to a provider to sign in: what comes back is another session, which stays. */
+export function goesOut() {
+  leaves(false);
+}
+
+// Another window of this browser has settled it, or begun it.
+addEventListener("storage", ({ key }) => {
+  if (key === "leaving") leaving = kept("leaving") !== null;
+});
+
 /** Takes what is somebody's off the screen, whether the server answers or not. */
 export async function signOut() {
   leaves(true);

@@ -5,7 +5,7 @@ import { Field, FormOf, PasswordField, Submit, useForm } from "../lib/forms.js";
 import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { keep, kept } from "../lib/place.js";
 import { Link, Title, take } from "../lib/router.js";
-import { ended, house, signedIn } from "../lib/session.js";
+import { ended, goesOut, house, signedIn } from "../lib/session.js";
 import { Loaded, useLoad } from "../lib/ui.js";
 import { maybe, t } from "../lib/words.js";
 
@@ -72,7 +72,7 @@ function Providers({ pin }) {
   return html`<ul class="other-ways" aria-label=${t("sign_in.others")}>
     ${pin && html`<li><button type="button" class="full" onClick=${pin}>${t("sign_in.by_pin")}</button></li>`}
     ${providers.map(({ name, display_name, login_url }) => html`<li key=${name}>
-      <a class="button full" href=${wayOut(login_url)}>${t("sign_in.with", { provider: display_name })}</a>
+      <a class="button full" href=${wayOut(login_url)} onClick=${goesOut}>${t("sign_in.with", { provider: display_name })}</a>
     </li>`)}
   </ul>`;
 }

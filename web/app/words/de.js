@@ -83,8 +83,7 @@ export default {
   "problem.unreachable": "Der Server antwortet nicht, vielleicht ist nichts geschehen. Versuch es gleich noch einmal.",
   "problem.reason.address_known": "Ein Konto hier hat diese Adresse. Melde dich dort an und verknüpfe diese Anmeldung.",
   "problem.reason.built_in_role": "Eine eingebaute Rolle lässt sich nicht ändern oder löschen.",
-  "problem.reason.cross_site":
-    "Unter der Adresse oben kennt sich dieser Server nicht. Öffne ihn unter seiner eigenen, oder lass diese als server.public_url eintragen.",
+  "problem.reason.cross_site": "Unter der Adresse oben kennt sich dieser Server nicht. Öffne ihn unter seiner eigenen, oder lass diese als server.public_url eintragen.",
   "problem.reason.exceeds_rights": "Das ginge über deine eigenen Rechte hinaus.",
   "problem.reason.form.email": "Schreib eine Adresse wie name@example.org; eine Einladung gilt vielleicht nur für eine Adresse.",
   "problem.reason.form.expires_at": "Das muss in der Zukunft liegen, bei einer Einladung innerhalb eines Jahres.",

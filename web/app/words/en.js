@@ -87,8 +87,7 @@ export default {
   "problem.unreachable": "The server does not answer, so this may not have happened. Try again in a moment.",
   "problem.reason.address_known": "An account here has this address. Sign in to it and link this sign-in there.",
   "problem.reason.built_in_role": "A built-in role cannot be changed or deleted.",
-  "problem.reason.cross_site":
-    "This server does not know itself by the address above. Open it by its own, or have this one set as server.public_url.",
+  "problem.reason.cross_site": "This server does not know itself by the address above. Open it by its own, or have this one set as server.public_url.",
   "problem.reason.exceeds_rights": "This would exceed your own rights.",
   "problem.reason.form.email": "Write an address like name@example.org; an invitation may be for one address only.",
   "problem.reason.form.expires_at": "This has to be in the future, and within a year for an invitation.",
