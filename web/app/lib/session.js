@@ -34,8 +34,19 @@ function leaves(begins) {
   if (!begins) owed.value = false;
 }
 
+/** The asking that is under way: whoever asks meanwhile waits for the same answer.
+ * @type {Promise<void> | null} */
+let asking = null;
+
 /** Has the session ended, as far as the server answers. */
-async function leave() {
+function leave() {
+  asking ??= askToLeave().finally(() => {
+    asking = null;
+  });
+  return asking;
+}
+
+async function askToLeave() {
   const answer = await removeFirst("/auth/session", { signal: AbortSignal.timeout(PATIENCE) });
   if (answer.ok || answer.status === 401) leaves(false);
   else owed.value = leaving;
@@ -44,14 +55,20 @@ async function leave() {
 
 /** Asks who sits here; the answer is that of the API. Nobody does who has signed out. */
 export async function refresh() {
-  if (leaving) await leave();
+  const left = leaving;
   const answer = await get("/auth/options");
-  if (answer.ok) {
-    batch(() => {
-      house.value = answer.data;
-      user.value = leaving ? null : answer.data.user ?? null;
-    });
+  if (!answer.ok) {
+    owed.value = leaving;
+    return answer;
   }
+  if (leaving) {
+    if (answer.data.user) await leave();
+    else leaves(false);
+  }
+  batch(() => {
+    house.value = answer.data;
+    user.value = left || leaving ? null : answer.data.user ?? null;
+  });
   return answer;
 }
 
