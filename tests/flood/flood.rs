@@ -20,8 +20,8 @@
 //!   lanes`, the time being that of the slowest ten seconds, as `/metrics` tells it; three times that
 //!   unless `strict`;
 //! * memory is flat: of each ten seconds the median of the resident memory, one look a second; the
-//!   largest of those medians is no more than 5 MiB above the first one after the warm-up, which is a
-//!   fifth of the time, from 20 seconds to a minute;
+//!   largest of those medians is no more than 5 MiB above the first one after the first minute, in which
+//!   caches fill: less than two minutes would say nothing of it, and are not taken;
 //! * the 99th percentile of token requests, from when each is due, is at most 50 ms. Machines that do
 //!   much else besides cannot promise that: it is told always, and held only when `strict`.
 
@@ -55,6 +55,8 @@ const READERS: usize = 10;
 const PODCASTS: u32 = 20;
 const PASSWORD: &str = "Walnut-tree-7";
 const WINDOW: usize = 10;
+/// In seconds, as the windows are.
+const WARM: usize = 60;
 /// In KiB.
 const FLAT: u64 = 5 * 1024;
 const P99: f64 = 50.0;
@@ -388,8 +390,8 @@ fn judge(seen: &Seen, (memory, times, last): (Vec<u64>, Vec<f64>, Hashing), stri
     }
 
     let medians = medians(&memory);
-    let warm = (memory.len() / 5).clamp(20, 60).div_ceil(WINDOW);
-    let first = medians.get(warm).or(medians.last()).copied().unwrap_or_default();
+    let warm = WARM / WINDOW;
+    let first = medians[warm];
     let most = medians.iter().skip(warm).copied().max().unwrap_or_default();
     println!("       resident memory by ten seconds, KiB: {medians:?}");
     let grown = most.saturating_sub(first);
@@ -423,9 +425,10 @@ async fn run(binary: &Path, seconds: usize, strict: bool) -> bool {
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
-    let (Some(binary), Some(seconds)) = (words.next(), words.next().and_then(|s| s.parse().ok()))
-    else {
-        eprintln!("flood BINARY SECONDS [strict]");
+    let long_enough = |seconds: &usize| *seconds >= 2 * WARM;
+    let (binary, seconds) = (words.next(), words.next().and_then(|text| text.parse().ok()));
+    let (Some(binary), Some(seconds)) = (binary, seconds.filter(long_enough)) else {
+        eprintln!("flood BINARY SECONDS [strict]; at least {} seconds", 2 * WARM);
         return ExitCode::from(2);
     };
     let strict = words.next().as_deref() == Some("strict");
