@@ -4,6 +4,7 @@
 //! comparison pay.
 
 use std::{
+    future::pending,
     net::SocketAddr,
     os::fd::AsRawFd,
     sync::{
@@ -70,8 +71,8 @@ impl House {
         };
         let endpoint: Served = Arc::new(http::routes(core.clone(), http, stopped).boxed());
         // What runs beside the requests of a server runs here too.
-        tokio::spawn(core.clone().upkeep(|_| {}));
-        tokio::spawn(core.clone().journal_events(|_| {}));
+        tokio::spawn(core.clone().upkeep(pending::<()>(), |_| {}));
+        tokio::spawn(core.clone().journal_events(pending::<()>(), |_| {}));
         Self { core, endpoint, _stop: stop, folder }
     }
 

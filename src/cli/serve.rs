@@ -5,8 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
-    task::JoinSet,
+    sync::{oneshot, watch},
+    task::{JoinHandle, JoinSet},
     time::timeout,
 };
 
@@ -31,6 +31,8 @@ use crate::{
 const BACKLOG: u32 = 1024;
 /// For the letter that is being handed over when the server is told to stop.
 const LETTER_TIME: Duration = Duration::from_secs(5);
+/// How long a chore may take for what it is at.
+const CHORE_TIME: Duration = Duration::from_secs(2);
 /// How long streams may take to say goodbye.
 const STREAMS_END: Duration = Duration::from_secs(2);
 
@@ -49,6 +51,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let (stop, stopped) = watch::channel(false);
     let endpoint = http::routes(core.clone(), house::http_settings(&config), stopped);
     let mut mail = tokio::spawn(core.clone().deliver(stop.subscribe(), log::note));
+    let upkeep = Chore::start(|end| core.clone().upkeep(end, log::note));
+    let events = Chore::start(|end| core.clone().journal_events(end, log_event));
     let mut chores = chores(&config, &core)?;
     greet(&config, &core, &listeners).await?;
     systemd::ready();
@@ -65,20 +69,44 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     // Streams have left their connections behind; they say that they close.
     let _ = timeout(STREAMS_END, stop.closed()).await;
     chores.shutdown().await;
+    upkeep.finish().await;
     // A letter that is still being handed over then is marked, and the next process tries again.
     let _ = timeout(LETTER_TIME, &mut mail).await;
     mail.abort();
     core.quiet().await;
-    core.settle().await?;
+    let settled = core.settle().await;
+    // What happened until now is told too: fail2ban would miss a failed sign-in.
+    events.finish().await;
+    settled?;
     say("stopped");
     Ok(())
 }
 
-/// What goes on beside requests for as long as the server does.
+/// What goes on beside requests and is not cut short.
+struct Chore {
+    end: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Chore {
+    fn start<W>(work: impl FnOnce(oneshot::Receiver<()>) -> W) -> Self
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let (end, ended) = oneshot::channel();
+        Self { end, task: tokio::spawn(work(ended)) }
+    }
+
+    async fn finish(self) {
+        // Neither fails but for a chore that is over already.
+        let _ = self.end.send(());
+        let _ = timeout(CHORE_TIME, self.task).await;
+    }
+}
+
+/// What goes on beside requests and may be cut short.
 fn chores(config: &Config, core: &Core) -> Result<JoinSet<()>, Failure> {
     let mut chores = JoinSet::new();
-    chores.spawn(core.clone().upkeep(log::note));
-    chores.spawn(core.clone().journal_events(log_event));
     chores.spawn(core.clone().nightly_copies(log::note));
     if let Some(url) = &config.updates.feed_url {
         let feed = Feed::new(url, Pace::usual()).map_err(trouble)?;

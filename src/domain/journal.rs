@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -326,14 +327,20 @@ impl Core {
         }
     }
 
-    /// Brings events from the database into the live log, wherever they were written, until the
-    /// process ends.
+    /// Brings events from the database into the live log, wherever they were written, until `end`
+    /// comes: then those that are written by now, and no more.
     ///
     /// `tell` hears of each too.
-    pub async fn journal_events(self, tell: impl Fn(&EventLine<'_>) + Send + 'static) {
+    pub async fn journal_events(
+        self,
+        end: impl Future + Send,
+        tell: impl Fn(&EventLine<'_>) + Send + 'static,
+    ) {
         let operator = Caller::operator();
         let mut bell = self.events.listen();
         let Ok(mut last) = self.events_newest(&operator).await else { return };
+        let mut end = pin!(end);
+        let mut ended = false;
         loop {
             match self.events_after(&operator, last).await {
                 Ok(found) if !found.is_empty() => {
@@ -347,8 +354,12 @@ impl Core {
                 // Tried again at the next ring.
                 Ok(_) | Err(_) => {}
             }
-            if bell.changed().await.is_err() {
+            if ended {
                 return;
+            }
+            tokio::select! {
+                rung = bell.changed() => ended = rung.is_err(),
+                _ = &mut end => ended = true,
             }
         }
     }

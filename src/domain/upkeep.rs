@@ -1,7 +1,7 @@
 //! What the house does by itself: noticing other processes, writing bookkeeping together, and
 //! forgetting what is over. Writes nothing when there is nothing to write.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -18,14 +18,22 @@ const KEPT_REVOKED: Duration = Duration::from_secs(400 * 24 * 3600);
 const KEPT_INVITATIONS: Duration = Duration::from_secs(90 * 24 * 3600);
 
 impl Core {
-    /// Runs until the process ends. A failure is told and the round goes on: a full disk may be
-    /// empty again in an hour.
-    pub async fn upkeep(self, tell: impl Fn(&str) + Send + Sync + 'static) {
+    /// Runs until `end` comes, and finishes what it is at: it may hold what waits to be written. A
+    /// failure is told and the round goes on: a full disk may be empty again in an hour.
+    pub async fn upkeep(
+        self,
+        end: impl Future + Send,
+        tell: impl Fn(&str) + Send + Sync + 'static,
+    ) {
+        let mut end = pin!(end);
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (mut round, mut told): (u32, Option<String>) = (0, None);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = &mut end => return,
+            }
             if self.stirred() || round.is_multiple_of(TOUCHES_EVERY) {
                 self.look_around(&tell).await;
             }

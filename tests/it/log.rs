@@ -45,6 +45,18 @@ fn events_are_told_a_line_each() {
 }
 
 #[test]
+fn what_happened_just_before_the_end_is_told() {
+    let (_home, server) = started(&[]);
+    for _ in 0..3 {
+        fail(&server, "mallory");
+    }
+    let (well, log) = server.terminate();
+    assert!(well && log.matches(" warn login_failure ").count() == 3, "{log}");
+    let told = log.rfind("login_failure").expect("told");
+    assert!(log[told..].contains("stopped"), "{log}");
+}
+
+#[test]
 fn as_json_every_line_is_an_object() {
     let (_home, server) = started(&[("GATELODGE_LOG__FORMAT", "json")]);
     fail(&server, "ann");
@@ -127,7 +139,6 @@ fn fail2ban_finds_failed_sign_ins_and_nothing_else() {
         server.ask("GET", path, &[], "").expect("an answer");
         let good = json!({"username": "ann", "password": PASSWORD});
         assert_eq!(server.json("POST", LOGIN, "", &good).status, 200);
-        server.lines("login_failure", 3);
         let (_, log) = server.terminate();
         // As fail2ban writes an entry of the journal: its time, the machine, the program, the line.
         let entry = |line: &str| match line.split_once(' ') {
