@@ -101,6 +101,7 @@ pub fn settings(config: &Config) -> Settings {
         throttle: ThrottlePolicy {
             max_attempts: config.throttle.max_attempts,
             window: Duration::from_secs(config.throttle.window_seconds),
+            waiting: config.auth.hash_queue,
             requests_per_second: config.rate_limit.requests_per_second,
             burst: config.rate_limit.burst,
         },

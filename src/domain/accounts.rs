@@ -542,6 +542,12 @@ pub(super) fn admin_remains(transaction: &Transaction<'_>, was: &Account) -> Res
     if remains { Ok(()) } else { Err(Error::Conflict(Clash::LastAdmin)) }
 }
 
+/// Those who have a role, however many they are.
+pub(super) fn with_role(connection: &Connection, role: &str) -> rusqlite::Result<Vec<AccountId>> {
+    let mut members = connection.prepare_cached("SELECT id FROM accounts WHERE role = ?1")?;
+    members.query_map([role], |row| row.get(0))?.collect()
+}
+
 /// What some deed may see of its own account, afresh inside its transaction.
 pub(super) fn unchanged(connection: &Connection, seen: &Account) -> rusqlite::Result<bool> {
     connection

@@ -22,7 +22,7 @@ use super::{
 };
 pub use delivery::{Round, mail_try};
 pub use tokens::LinkInfo;
-pub(super) use tokens::{consume_token, end_resets_of, end_tokens, issue_token, token_lives};
+pub(super) use tokens::{consume_token, end_resets, end_tokens, issue_token, token_lives};
 pub use words::Language;
 
 /// Letters to one address for one purpose within an hour (wire rule 21).

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use uuid::Uuid;
 
 use super::{
-    Core, Timestamp,
+    Core, Timestamp, accounts,
     caller::Caller,
     error::{Clash, Error, Field, Noun, Reason, Result},
     events::{Event, EventKind},
@@ -339,7 +339,9 @@ impl Core {
             let was = changeable(transaction, &asking, &name)?;
             if !was.permissions.covers(&permissions) {
                 // Whoever made one had the rights for what the role was only.
-                letters::end_resets_of(transaction, &name)?;
+                for member in accounts::with_role(transaction, &name)? {
+                    letters::end_resets(transaction, member)?;
+                }
             }
             transaction
                 .prepare_cached(

@@ -16,6 +16,7 @@ use super::{
     places,
     secret::{Secret, keyed_digest},
     sessions::{self, Carried},
+    throttle::{Reservation, Subject},
 };
 
 /// A right Basic credential is remembered this long, so that clients which send it with every
@@ -184,9 +185,7 @@ impl Core {
 
     async fn answer(&self, knock: &SignIn) -> Result<SignedIn> {
         let subject = knock.origin.subject();
-        self.throttle.check(subject)?;
-        let place = self.hasher.place()?;
-        let reservation = self.throttle.reserve(subject).await?;
+        let (reservation, place) = self.turn(subject).await?;
         match self.prove_and_let_in(&place, knock).await {
             Ok(Ok(signed_in)) => {
                 reservation.succeeded();
@@ -200,6 +199,19 @@ impl Core {
             Err(trouble) => {
                 reservation.succeeded();
                 Err(trouble)
+            }
+        }
+    }
+
+    /// A try for this address and then a place for its hash: an address that asks many times at once
+    /// waits for itself, and takes no places from others.
+    async fn turn(&self, subject: Subject) -> Result<(Reservation, Place)> {
+        let reservation = self.throttle.reserve(subject).await?;
+        match self.hasher.place() {
+            Ok(place) => Ok((reservation, place)),
+            Err(busy) => {
+                reservation.succeeded();
+                Err(busy)
             }
         }
     }
@@ -419,8 +431,7 @@ impl Core {
         if self.throttle.known_wrong(subject, &digest) == Some(generation) {
             return Err(wrong());
         }
-        let place = self.hasher.place()?;
-        let reservation = self.throttle.reserve(subject).await?;
+        let (reservation, place) = self.turn(subject).await?;
         match self.prove_password(&place, user, &password).await {
             Ok(Ok(account)) => {
                 reservation.succeeded();
@@ -500,9 +511,7 @@ impl Core {
         failure: Event,
     ) -> Result<bool> {
         let subject = origin.subject();
-        self.throttle.check(subject)?;
-        let place = self.hasher.place()?;
-        let reservation = self.throttle.reserve(subject).await?;
+        let (reservation, place) = self.turn(subject).await?;
         let matched = self.hasher.verify(&place, given, stored).await;
         if let Ok(false) = matched {
             reservation.failed();

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::{
     Clock, Core,
@@ -30,6 +30,8 @@ pub struct ThrottlePolicy {
     /// Failed tries in one window; 0 switches the throttle off.
     pub max_attempts: u32,
     pub window: Duration,
+    /// Tries that may wait for another of their address, of all addresses.
+    pub waiting: usize,
     /// 0 switches the bucket off.
     pub requests_per_second: u32,
     pub burst: u32,
@@ -102,6 +104,8 @@ struct Inner {
     clock: Clock,
     windows: Mutex<HashMap<Subject, Window>>,
     buckets: Mutex<HashMap<Subject, Bucket>>,
+    /// Where they wait who try more at once than may fail.
+    room: Semaphore,
     tries_refused: AtomicU64,
     requests_refused: AtomicU64,
 }
@@ -142,6 +146,7 @@ impl Throttle {
             clock,
             windows: Mutex::new(HashMap::new()),
             buckets: Mutex::new(HashMap::new()),
+            room: Semaphore::new(policy.waiting),
             tries_refused: AtomicU64::new(0),
             requests_refused: AtomicU64::new(0),
         }))
@@ -223,11 +228,12 @@ impl Throttle {
     /// that signs in at once is not refused.
     ///
     /// # Errors
-    /// [`Error::Throttled`] until the window ends.
+    /// [`Error::Throttled`] until the window ends; [`Error::Busy`] when too many wait already.
     pub async fn reserve(&self, subject: Subject) -> Result<Reservation> {
         if self.0.policy.max_attempts == 0 {
             return Ok(Reservation { throttle: self.clone(), subject, counts: false });
         }
+        let mut room = None;
         loop {
             let freed = {
                 let now = self.0.clock.ticks();
@@ -240,6 +246,10 @@ impl Throttle {
                 }
                 Arc::clone(&window.more().freed).notified_owned()
             };
+            if room.is_none() {
+                let busy = |_| Error::Busy { retry_after: Duration::from_secs(1) };
+                room = Some(self.0.room.try_acquire().map_err(busy)?);
+            }
             freed.await;
         }
     }
@@ -461,6 +471,7 @@ mod tests {
         let policy = ThrottlePolicy {
             max_attempts,
             window: Duration::from_secs(300),
+            waiting: 2,
             requests_per_second: 20,
             burst: 60,
         };
@@ -517,6 +528,25 @@ mod tests {
         first.failed();
         drop(second);
         assert!(third.await.expect("no panic").is_err(), "a dropped try counts as failed");
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_are_bounded_and_keep_nobody_else_out() {
+        let (throttle, _) = throttle(1);
+        let me = subject("192.0.2.1");
+        let under_way = throttle.reserve(me).await.expect("a try");
+        let waiting = [(); 2].map(|()| {
+            let throttle = throttle.clone();
+            tokio::spawn(async move { throttle.reserve(me).await.map(Reservation::succeeded) })
+        });
+        tokio::task::yield_now().await;
+        assert!(matches!(throttle.reserve(me).await, Err(Error::Busy { .. })));
+        assert!(throttle.reserve(subject("192.0.2.2")).await.is_ok(), "others need no room");
+        under_way.succeeded();
+        for one in waiting {
+            one.await.expect("no panic").expect("its turn");
+        }
+        assert_eq!(throttle.0.room.available_permits(), 2);
     }
 
     #[test]

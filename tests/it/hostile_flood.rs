@@ -48,6 +48,13 @@ fn add_user(folder: &Path, name: &str, environment: &[(&str, &str)]) {
     assert!(adding.wait().expect("an end").success());
 }
 
+/// A sign-in that a proxy on this machine forwards.
+fn forwarded(server: &Server, client: &str, password: &str) -> Answer {
+    let body = json!({"username": "ann", "password": password}).to_string();
+    let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", client)];
+    server.ask("POST", "/api/v1/auth/login", &headers, &body).expect("an answer")
+}
+
 fn in_database(folder: &TempDir, statement: &str) {
     let path = folder.path().join("gatelodge.db");
     let database = rusqlite::Connection::open(path).expect("the database");
@@ -136,6 +143,41 @@ fn two_hundred_sign_ins_at_once_stay_within_the_memory_of_the_lanes() {
     let peak = memory(&server, "VmHWM:");
     let most = idle + 2 * LANE_KIB + 15 * KIB;
     assert!(peak <= most, "peak {peak} KiB, idle {idle} KiB, at most {most} KiB");
+}
+
+#[test]
+fn one_address_takes_no_places_from_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let environment = [
+        &REAL[..],
+        &[
+            ("GATELODGE_AUTH__HASH_LANES", "1"),
+            ("GATELODGE_AUTH__HASH_QUEUE", "8"),
+            ("GATELODGE_SERVER__TRUSTED_PROXIES", "127.0.0.1"),
+        ],
+    ]
+    .concat();
+    add_user(folder.path(), "ann", &environment);
+    let server = Server::start(folder.path(), &environment);
+    let sign_in = |client: &str| forwarded(&server, client, PASSWORD).status;
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let crowd = || {
+            let mut told = Vec::new();
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                told.push(sign_in("203.0.113.7"));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            told
+        };
+        let all: Vec<_> = (0..24).map(|_| scope.spawn(crowd)).collect();
+        let others: Vec<_> = (1..=10).map(|n| sign_in(&format!("198.51.100.{n}"))).collect();
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        let crowd = all.into_iter().flat_map(|one| one.join().expect("answers"));
+        let crowd: Vec<_> = crowd.collect();
+        assert!(crowd.contains(&200) && crowd.contains(&503), "a crowd: {crowd:?}");
+        assert!(others.iter().all(|status| *status == 200), "{others:?}");
+    });
 }
 
 /// One connection that is kept.

@@ -85,17 +85,14 @@ pub(in crate::domain) fn end_tokens(
     Ok(())
 }
 
-/// Ends the ways to a new password that are open to those who have `role`: links that were made to hand
-/// over, and letters that somebody may have seen in the outbox.
-pub(in crate::domain) fn end_resets_of(transaction: &Transaction<'_>, role: &str) -> Result<()> {
-    let members = "SELECT id FROM accounts WHERE role = ?1";
-    let mut members = transaction.prepare_cached(members)?;
-    let members = members.query_map([role], |row| row.get(0))?;
-    for account in members.collect::<rusqlite::Result<Vec<AccountId>>>()? {
-        end_tokens(transaction, account, Some(Purpose::ResetLink))?;
-        end_tokens(transaction, account, Some(Purpose::ResetPassword))?;
-    }
-    Ok(())
+/// Ends the ways to a new password that are open to an account: a link that was made to hand over, and a
+/// letter that somebody may have seen in the outbox.
+pub(in crate::domain) fn end_resets(
+    transaction: &Transaction<'_>,
+    account: AccountId,
+) -> Result<()> {
+    end_tokens(transaction, account, Some(Purpose::ResetLink))?;
+    end_tokens(transaction, account, Some(Purpose::ResetPassword))
 }
 
 /// The one canonical spelling of a token that came back, or nothing.
