@@ -51,9 +51,6 @@ pub use self::{bodies::BodyLimits, pair::SEATS};
 /// Finds out whether somebody is signed in, for paths that no operation has.
 type Stranger = for<'a> fn(&'a HeaderMap, &'a Facts) -> BoxFuture<'a, Result<(), Error>>;
 
-/// What is done before a good answer goes out.
-type Farewell = for<'a> fn(&'a Facts) -> BoxFuture<'a, ()>;
-
 /// Which paths belong to a dialect, and how it speaks where no operation does.
 pub struct Door {
     pub prefix: &'static str,
@@ -64,7 +61,6 @@ pub struct Door {
     pub challenge: fn(Browser, &mut Response),
     /// `None`: an unknown path is a 404 for everybody.
     pub stranger: Option<Stranger>,
-    pub farewell: Option<Farewell>,
     /// In bytes.
     pub max_body: usize,
     pub has_bucket: bool,
@@ -157,7 +153,6 @@ fn doors(on: Dialects) -> Vec<Door> {
         room,
         challenge: no_challenge,
         stranger: None,
-        farewell: None,
         max_body: MIB,
         has_bucket: true,
         has_pages: false,
@@ -168,7 +163,6 @@ fn doors(on: Dialects) -> Vec<Door> {
     let podcasts = |prefix, max_body| Door {
         challenge: gpodder::challenge,
         stranger: on.gpodder.then_some(is_known_to_gpodder as Stranger),
-        farewell: Some(gpodder::farewell),
         max_body,
         ..plain(prefix, gpodder::speak, Room::Gpodder)
     };

@@ -278,6 +278,8 @@ impl Account {
 /// An account before it is written.
 #[derive(Clone, Debug)]
 pub struct NewAccount {
+    /// Known before it is written, since a PIN is hashed with it.
+    pub id: AccountId,
     pub username: Username,
     pub email: Option<Email>,
     pub display_name: String,
@@ -438,7 +440,6 @@ pub(super) fn insert(
     transaction
         .prepare_cached("DELETE FROM accounts WHERE status = 'pending' AND pending_until <= ?1")?
         .execute([now])?;
-    let id = AccountId::random();
     transaction
         .prepare_cached(
             "INSERT INTO accounts (id, username, username_key, email, display_name, role, status,
@@ -446,7 +447,7 @@ pub(super) fn insert(
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)",
         )?
         .execute(params![
-            id,
+            new.id,
             new.username.shown,
             new.username.key,
             new.email.as_ref().map(Email::as_str),
@@ -460,7 +461,7 @@ pub(super) fn insert(
             new.pending_until,
             now
         ])?;
-    must_exist(transaction, id)
+    must_exist(transaction, new.id)
 }
 
 /// Writes everything of `account` that can change but its secrets; the epoch is the caller's

@@ -111,17 +111,24 @@ impl Core {
             || origin.dialect == Carrier::GpodderCookie.dialect()
     }
 
-    /// Tells of somebody whom a password has let in, and writes to them when the network is new.
+    /// Tells of somebody whom a password has let in, and writes to them when the network is new: also
+    /// of a client that hangs up on it, who would else come by untold until the next time.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] when the account is no longer what was proven. A disk that takes
     /// nothing is no reason to refuse who is right: then it is told the next time.
     pub(super) async fn basic_arrived(&self, account: &Account, origin: &Origin) -> Result<()> {
+        let (core, account, origin) = (self.clone(), account.clone(), origin.clone());
+        let told = tokio::spawn(async move { core.tell_of_basic(account, origin).await });
+        told.await.map_err(|panic| Error::Internal(panic.into()))?
+    }
+
+    async fn tell_of_basic(self, account: Account, origin: Origin) -> Result<()> {
         let (id, place) = (account.id, (account.id, origin.address));
         self.basic_told.insert(place, self.clock.now());
-        let event = Event::from_origin(EventKind::SignedIn, origin, self.clock.now());
+        let event = Event::from_origin(EventKind::SignedIn, &origin, self.clock.now());
         let event = event.by(account.id).about(METHOD);
-        let (core, account, origin) = (self.clone(), account.clone(), origin.clone());
+        let core = self.clone();
         let told = self.deed(Stale::Of(id), move |transaction, now| {
             if !accounts::unchanged(transaction, &account)? {
                 return Err(Error::Unauthenticated(Why::WrongCredentials));
@@ -130,8 +137,7 @@ impl Core {
             accounts::note_sign_in(transaction, id, None, now)?;
             event.append(transaction)
         });
-        let told = told.await;
-        told.or_else(|trouble| {
+        told.await.or_else(|trouble| {
             self.basic_told.remove(&place);
             match trouble {
                 Error::Unauthenticated(why) => Err(Error::Unauthenticated(why)),

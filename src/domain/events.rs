@@ -1,6 +1,9 @@
 //! What happened: rows written with the deed that they speak of, and a bell for those who watch.
 
-use std::{collections::HashMap, sync::Mutex, sync::PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use tokio::sync::watch;
@@ -175,6 +178,30 @@ struct Failures {
     untold: HashMap<&'static str, u64>,
 }
 
+impl Failures {
+    /// Nothing can be written: those to come are counted only.
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= MOST_WAITING
+    }
+
+    /// Makes one event of each dialect's untold.
+    fn tell_untold(&mut self, now: Timestamp) {
+        if self.is_full() {
+            return;
+        }
+        let untold = std::mem::take(&mut self.untold);
+        self.waiting.extend(untold.into_iter().map(|(dialect, count)| Event {
+            at: now,
+            kind: EventKind::LoginFailures,
+            account: None,
+            actor: None,
+            address: String::new(),
+            dialect,
+            detail: format!("{count} more failed sign-ins, not listed one by one"),
+        }));
+    }
+}
+
 impl Default for EventHub {
     fn default() -> Self {
         Self { failures: Mutex::default(), bell: watch::Sender::new(0) }
@@ -192,16 +219,21 @@ impl EventHub {
         self.bell.subscribe()
     }
 
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A failed sign-in: written within a second, line by line up to a bound, counted beyond it,
     /// so that a flood writes little.
     pub fn note_failure(&self, event: Event) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.failures();
         let minute = event.at.seconds().div_euclid(60);
         if failures.minute != minute {
             failures.minute = minute;
             failures.written = 0;
+            failures.tell_untold(event.at);
         }
-        if failures.written < FAILURES_A_MINUTE {
+        if failures.written < FAILURES_A_MINUTE && !failures.is_full() {
             failures.written += 1;
             failures.waiting.push(event);
         } else {
@@ -209,35 +241,26 @@ impl EventHub {
         }
     }
 
-    /// Takes back what could not be written, to be tried again. Beyond a bound the oldest are
-    /// counted only.
-    pub(super) fn give_back(&self, mut events: Vec<Event>) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        events.append(&mut failures.waiting);
-        let spare = events.len().saturating_sub(MOST_WAITING);
-        for event in events.drain(..spare) {
-            *failures.untold.entry(event.dialect).or_default() += 1;
+    /// Tells the untold of a minute that is over, or of this one too.
+    pub(super) fn end_minute(&self, now: Timestamp, this_too: bool) {
+        let mut failures = self.failures();
+        if this_too || failures.minute != now.seconds().div_euclid(60) {
+            failures.tell_untold(now);
         }
-        failures.waiting = events;
     }
 
-    /// What waits to be written; the count of the untold once their minute is over.
-    pub(super) fn take_failures(&self, now: Timestamp) -> Vec<Event> {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut events = std::mem::take(&mut failures.waiting);
-        if failures.minute != now.seconds().div_euclid(60) {
-            let untold = std::mem::take(&mut failures.untold);
-            events.extend(untold.into_iter().map(|(dialect, count)| Event {
-                at: now,
-                kind: EventKind::LoginFailures,
-                account: None,
-                actor: None,
-                address: String::new(),
-                dialect,
-                detail: format!("{count} more failed sign-ins, not listed one by one"),
-            }));
-        }
-        events
+    pub(super) fn has_failures(&self) -> bool {
+        !self.failures().waiting.is_empty()
+    }
+
+    /// What waits to be written. It waits on until [`Self::note_written`].
+    pub(super) fn waiting_failures(&self) -> Vec<Event> {
+        self.failures().waiting.clone()
+    }
+
+    /// The first `count` of those that wait are written.
+    pub(super) fn note_written(&self, count: usize) {
+        self.failures().waiting.drain(..count);
     }
 }
 
@@ -351,5 +374,60 @@ impl Core {
                     .query_row("SELECT coalesce(max(id), 0) FROM events", [], |r| r.get(0))?)
             })
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(second: i64) -> Event {
+        Event {
+            at: Timestamp::from_seconds(second),
+            kind: EventKind::LoginFailure,
+            account: None,
+            actor: None,
+            address: String::new(),
+            dialect: "native",
+            detail: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_flood_is_told_each_minute_and_at_the_end() {
+        let hub = EventHub::default();
+        let fail = |second| hub.note_failure(failure(second));
+        let told = || {
+            let waiting = hub.waiting_failures();
+            hub.note_written(waiting.len());
+            let sums = waiting.iter().filter(|event| event.kind == EventKind::LoginFailures);
+            let sums: Vec<_> = sums.map(|sum| sum.detail.clone()).collect();
+            (waiting.len() - sums.len(), sums)
+        };
+        let more = |count| vec![format!("{count} more failed sign-ins, not listed one by one")];
+        (0..60).for_each(|second| (0..2).for_each(|_| fail(second)));
+        hub.end_minute(Timestamp::from_seconds(59), false);
+        assert_eq!(told(), (60, Vec::new()));
+        // The flood goes on, so that no minute is seen to be over.
+        fail(60);
+        hub.end_minute(Timestamp::from_seconds(60), false);
+        assert_eq!(told(), (1, more(60)));
+        (0..70).for_each(|_| fail(61));
+        hub.end_minute(Timestamp::from_seconds(61), true);
+        assert_eq!(told(), (59, more(11)));
+    }
+
+    #[test]
+    fn what_cannot_be_written_waits_within_a_bound() {
+        let hub = EventHub::default();
+        for second in 0..7200 {
+            hub.note_failure(failure(second));
+        }
+        let waiting = hub.waiting_failures().len();
+        assert!((MOST_WAITING..MOST_WAITING + 10).contains(&waiting), "{waiting}");
+        hub.note_written(waiting);
+        hub.end_minute(Timestamp::from_seconds(7200), true);
+        let sum = &hub.waiting_failures()[0].detail;
+        assert!(sum.starts_with(&format!("{} more", 7200 - MOST_WAITING)), "{sum}");
     }
 }

@@ -23,6 +23,8 @@ use super::{
     secret::{Secret, TokenDigest, random_text},
 };
 
+/// When events are looked for again that could not be read.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Entries that are kept to be looked at later.
 const KEPT: usize = 1000;
 /// Entries that a reader may lag behind before it loses some.
@@ -336,32 +338,44 @@ impl Core {
         end: impl Future + Send,
         tell: impl Fn(&EventLine<'_>) + Send + 'static,
     ) {
-        let operator = Caller::operator();
         let mut bell = self.events.listen();
-        let Ok(mut last) = self.events_newest(&operator).await else { return };
+        let (mut last, mut ended) = (None, false);
         let mut end = pin!(end);
-        let mut ended = false;
         loop {
-            match self.events_after(&operator, last).await {
-                Ok(found) if !found.is_empty() => {
-                    last = found.last().map_or(last, |event| event.id);
-                    for event in &found {
-                        self.journal_event(event);
-                        tell(&self.event_line(event));
-                    }
-                    continue;
-                }
-                // Tried again at the next ring.
-                Ok(_) | Err(_) => {}
+            let found = self.journal_new(&mut last, &tell).await;
+            if let Ok(true) = found {
+                continue;
             }
             if ended {
                 return;
             }
             tokio::select! {
                 rung = bell.changed() => ended = rung.is_err(),
+                // What cannot be read is told of by whoever looks after the disk.
+                () = tokio::time::sleep(AGAIN), if found.is_err() => {}
                 _ = &mut end => ended = true,
             }
         }
+    }
+
+    /// Whether there may be more than were read at once.
+    async fn journal_new(
+        &self,
+        last: &mut Option<i64>,
+        tell: &impl Fn(&EventLine<'_>),
+    ) -> Result<bool> {
+        let operator = Caller::operator();
+        let Some(after) = *last else {
+            *last = Some(self.events_newest(&operator).await?);
+            return Ok(false);
+        };
+        let found = self.events_after(&operator, after).await?;
+        *last = found.last().map_or(*last, |event| Some(event.id));
+        for event in &found {
+            self.journal_event(event);
+            tell(&self.event_line(event));
+        }
+        Ok(!found.is_empty())
     }
 
     /// The last entries of the live log, newest first; with their number.

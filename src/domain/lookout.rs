@@ -71,6 +71,11 @@ impl Lookout {
         }
     }
 
+    /// Whether the clock was set a while ago, and not set right again.
+    pub(super) fn has_jumped(&self) -> bool {
+        self.state().clock.jumped.is_some()
+    }
+
     fn take_stir(&self) -> bool {
         std::mem::take(&mut self.state().stirred)
     }

@@ -93,32 +93,29 @@ impl Core {
         if draft.password.is_some() || draft.pin.is_some() {
             caller.must_not_be_key()?;
         }
-        let (new, pin) = self.drafted(draft).await?;
+        let mut new = self.drafted(draft).await?;
         let asking = caller.clone();
-        let event = Event::new(EventKind::AccountCreated, caller, self.clock.now());
-        let account = self
-            .deed(Stale::OfWhom(|made: &Account| Some(made.id)), move |transaction, now| {
-                sessions::must_live(transaction, &asking, now)?;
-                let mut new = new;
-                if !accounts::any_active(transaction)? {
-                    new.role = ADMIN.to_owned();
-                    new.status = Status::Active;
-                }
-                permissions::grantable(transaction, &asking, &new.role)?;
-                let account = accounts::insert(transaction, &new, now)?;
-                event.of(account.id).append(transaction)?;
-                Ok(account)
-            })
-            .await?;
-        if pin.is_some() {
-            // The pepper holds the account's id, which exists only now.
-            self.put_pin(caller, account.id, pin, None).await?;
-            return self.user_get(caller, account.id).await;
-        }
-        Ok(account)
+        let event = |kind| Event::new(kind, caller, self.clock.now()).of(new.id);
+        let created = event(EventKind::AccountCreated);
+        let pin_given = new.pin_hash.is_some().then(|| event(EventKind::PinChanged));
+        self.deed(Stale::OfWhom(|made: &Account| Some(made.id)), move |transaction, now| {
+            sessions::must_live(transaction, &asking, now)?;
+            if !accounts::any_active(transaction)? {
+                new.role = ADMIN.to_owned();
+                new.status = Status::Active;
+            }
+            permissions::grantable(transaction, &asking, &new.role)?;
+            let account = accounts::insert(transaction, &new, now)?;
+            [Some(created), pin_given]
+                .iter()
+                .flatten()
+                .try_for_each(|it| it.append(transaction))?;
+            Ok(account)
+        })
+        .await
     }
 
-    async fn drafted(&self, draft: UserDraft) -> Result<(NewAccount, Option<Secret>)> {
+    async fn drafted(&self, draft: UserDraft) -> Result<NewAccount> {
         let email = draft.email.as_deref().map(Email::parse).transpose()?;
         let username = Username::parse(&draft.username, email.as_ref())?;
         let display_name = draft.display_name.unwrap_or_else(|| username.shown.clone());
@@ -126,11 +123,17 @@ impl Core {
         if let Some(pin) = &draft.pin {
             check_pin(pin)?;
         }
+        let id = AccountId::random();
         let password_hash = match draft.password {
             Some(password) => Some(self.new_hash(password).await?),
             None => None,
         };
-        let new = NewAccount {
+        let pin_hash = match draft.pin {
+            Some(pin) => Some(self.new_pin_hash(id, &pin).await?),
+            None => None,
+        };
+        Ok(NewAccount {
+            id,
             username,
             email_verified: email.is_some(),
             email,
@@ -138,10 +141,9 @@ impl Core {
             role: draft.role.unwrap_or_else(|| DEFAULT_ROLE.to_owned()),
             status: draft.status.unwrap_or(Status::Active),
             password_hash,
-            pin_hash: None,
+            pin_hash,
             pending_until: None,
-        };
-        Ok((new, draft.pin))
+        })
     }
 
     async fn new_hash(&self, password: Secret) -> Result<String> {

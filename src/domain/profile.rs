@@ -174,6 +174,11 @@ impl Core {
         self.put_pin(caller, proven.id, pin, Some(proven)).await
     }
 
+    pub(super) async fn new_pin_hash(&self, id: AccountId, pin: &Secret) -> Result<String> {
+        let place = self.hasher.place()?;
+        self.hasher.hash_pin(&place, self.pepper(id, pin)).await
+    }
+
     /// `proven` is the caller's own account, once its password was asked for; somebody else's is
     /// held against the caller's rights.
     pub(super) async fn put_pin(
@@ -184,10 +189,7 @@ impl Core {
         proven: Option<Account>,
     ) -> Result<()> {
         let hash = match pin {
-            Some(pin) => {
-                let place = self.hasher.place()?;
-                Some(self.hasher.hash_pin(&place, self.pepper(id, &pin)).await?)
-            }
+            Some(pin) => Some(self.new_pin_hash(id, &pin).await?),
             None => None,
         };
         let asking = caller.clone();

@@ -215,6 +215,7 @@ impl Core {
         };
         let now = self.clock.now();
         let new = NewAccount {
+            id: accounts::AccountId::random(),
             username,
             email,
             display_name,

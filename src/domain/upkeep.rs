@@ -5,6 +5,8 @@ use std::{pin::pin, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use rusqlite::Transaction;
+
 use super::{
     Core, accounts, api_keys, error::Result, invitations, known::Stale, letters, places, podcasts,
     sessions,
@@ -54,19 +56,23 @@ impl Core {
         }
     }
 
+    /// One step's failure keeps no other from being tried.
     async fn round(&self, round: u32) -> Result<()> {
-        self.notice_others().await?;
+        let mut done = self.notice_others().await;
         if round.is_multiple_of(FAILURES_EVERY) {
-            self.write_failures().await?;
+            self.events.end_minute(self.clock.now(), false);
+            done = done.and(self.write_failures().await);
         }
         if round.is_multiple_of(TOUCHES_EVERY) {
             self.throttle.sweep();
-            self.write_touches().await?;
+            done = done.and(self.write_touches().await);
         }
-        if round.is_multiple_of(SWEEP_EVERY) {
-            self.sweep().await?;
+        // Not at the start, nor soon after a jump: a clock that is wrong is set right then, and what
+        // it would have ended is good again.
+        if round % SWEEP_EVERY == SWEEP_EVERY - 1 && !self.lookout.has_jumped() {
+            done = done.and(self.sweep().await);
         }
-        Ok(())
+        done
     }
 
     /// Forgets what it knows when another process has written.
@@ -78,26 +84,33 @@ impl Core {
         Ok(())
     }
 
-    /// Writes what waits: at the end of the process too.
+    /// Writes what waits, at the end of the process.
     pub async fn settle(&self) -> Result<()> {
-        self.write_failures().await?;
-        self.write_touches().await
+        self.events.end_minute(self.clock.now(), true);
+        let failures = self.write_failures().await;
+        self.write_touches().await.and(failures)
     }
 
+    /// They are read by the thread that writes them, and let go by it once that is done: whatever
+    /// becomes of whoever waits here, none is lost and none is written twice.
     async fn write_failures(&self) -> Result<()> {
-        let failures = self.events.take_failures(self.clock.now());
-        if failures.is_empty() {
+        if !self.events.has_failures() {
             return Ok(());
         }
-        let kept = failures.clone();
-        let done = self.deed(Stale::Nobodys, move |transaction, _| {
-            failures.iter().try_for_each(|event| event.append(transaction))
-        });
-        let done = done.await;
-        if done.is_err() {
-            self.events.give_back(kept);
-        }
-        done
+        let (core, again) = (self.clone(), self.clone());
+        let work = move |transaction: &Transaction<'_>| {
+            let failures = core.events.waiting_failures();
+            failures.iter().try_for_each(|event| event.append(transaction))?;
+            Ok(failures.len())
+        };
+        let after = move |done: &Result<usize>| {
+            again.lookout.note_write(done);
+            if let Ok(count) = done {
+                again.events.note_written(*count);
+                again.events.ring();
+            }
+        };
+        self.db.write_then(work, after).await.map(drop)
     }
 
     async fn write_touches(&self) -> Result<()> {

@@ -93,8 +93,6 @@ pub struct Facts {
     /// The account that asks, for the access log; set by whoever finds out.
     pub user: OnceLock<Arc<Account>>,
     pub browser: Browser,
-    /// Whoever was let in by a password in a dialect that gives such a client a cookie.
-    pub by_password: OnceLock<Caller>,
     /// `Set-Cookie` lines beside the one that an operation can name.
     cookies: Mutex<Vec<String>>,
     /// The same for cookies that go, whatever the answer is.
@@ -138,7 +136,6 @@ impl Facts {
             own_pages,
             user: OnceLock::new(),
             browser: Browser::of(headers, own_pages),
-            by_password: OnceLock::new(),
             cookies: Mutex::default(),
             removals: Mutex::default(),
         }

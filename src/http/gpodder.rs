@@ -17,7 +17,7 @@ mod upgrades;
 
 use poem_openapi::Tags;
 
-pub use ask::{caller, challenge, farewell};
+pub use ask::{caller, challenge};
 pub use error::speak;
 
 use crate::domain::Core;

@@ -169,9 +169,6 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         let answered = self.inner.call(request).await;
         let response = answered.unwrap_or_else(poem::Error::into_response);
         if !is_unrouted(&response) {
-            if let Some(farewell) = door.farewell.filter(|_| response.status() == StatusCode::OK) {
-                farewell(facts).await;
-            }
             return response;
         }
         // Whoever is nobody learns nothing about which paths exist.

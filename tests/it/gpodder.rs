@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gatelodge::domain::sign_up::RegistrationMode;
+use poem::http::Method;
 use serde_json::{Value, json};
 
 use super::{
@@ -93,6 +94,21 @@ async fn a_client_that_never_leaves_basic_gets_one_session() {
     // With the live cookie beside it nothing is set any more.
     let quiet = me(&house, &cookies[0]).basic("ann", PASSWORD).send().await;
     assert_eq!((quiet.status, quiet.header("set-cookie").as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn a_right_password_leaves_a_session_whatever_is_answered() {
+    for (path, status) in [
+        ("/api/2/nonsense", 404),
+        ("/subscriptions/bob.json", 403),
+        ("/api/2/auth/bob/login.json", 403),
+    ] {
+        let house = House::lived_in().await;
+        let method = if path.ends_with("login.json") { Method::POST } else { Method::GET };
+        let answer = house.ask(method, path).basic("ann", PASSWORD).send().await;
+        assert_eq!((answer.status, answer.header("set-cookie").as_str()), (status, ""), "{path}");
+        assert_eq!(sessions(&house, "ann").await.len(), 1, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Hostile cases: half-signed-in and stale. What somebody carries ends with what it stands on.
 
-use std::task::Poll;
+use std::{task::Poll, time::Duration};
 
 use futures_util::{future::join, poll};
+use gatelodge::domain::caller::Caller;
 use serde_json::{Value, json};
 
 use super::house::{Ask, House, PASSWORD, text};
@@ -224,6 +225,49 @@ async fn who_hangs_up_on_taking_rights_away_has_taken_them_all_the_same() {
     hang_up(&house, disabled.json(&json!({"status": "disabled"}))).await;
     assert!(carl.try_all(&house).await.is_empty());
     assert!(!carl.refresh_lives(&house).await);
+}
+
+#[tokio::test]
+async fn who_hangs_up_on_basic_is_told_of_all_the_same() {
+    let house = House::lived_in().await;
+    let (admin, bob) = (house.token("ann").await, house.token("bob").await);
+    let come = || house.get("/api/v1/user").from("203.0.113.7").basic("bob", PASSWORD).send();
+    let told = async || {
+        let path = "/api/v1/events?kind=signed_in";
+        let all = house.get(path).bearer(&admin).send().await.json();
+        let all = all["data"].as_array().expect("events").clone();
+        all.iter().filter(|event| event["detail"] == "basic").count()
+    };
+    // One holds the database, one waits for it, and the third waits for the second.
+    let database = rusqlite::Connection::open(house.database()).expect("the database");
+    database.execute_batch("BEGIN IMMEDIATE").expect("held");
+    let mut second = Box::pin(house.post("/api/v1/auth/logout").bearer(&bob).send());
+    for _ in 0..20 {
+        assert!(poll!(&mut second).is_pending());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut third = Box::pin(come());
+    let hashes = async || {
+        let figures = house.core.figures(&Caller::operator()).await.expect("figures");
+        figures.lanes.hashes
+    };
+    let before = hashes().await;
+    let mut looks_after = 0;
+    while looks_after < 20 {
+        assert!(poll!(&mut third).is_pending());
+        looks_after += u32::from(hashes().await > before);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(third);
+    database.execute_batch("ROLLBACK").expect("given back");
+    assert_eq!(second.await.status, 200);
+    assert_eq!(come().await.status, 200);
+    let soon = async {
+        while told().await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), soon).await.expect("it is told");
 }
 
 #[tokio::test]

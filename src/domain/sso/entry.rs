@@ -188,6 +188,7 @@ fn plan(
         _ => mapped.unwrap_or_else(|| default_role(core, &guest.provider)),
     };
     Ok(NewAccount {
+        id: accounts::AccountId::random(),
         username,
         email_verified: email.is_some(),
         email,

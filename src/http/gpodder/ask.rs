@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, future::BoxFuture};
 use poem::{
     Request, RequestBody, Response,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -82,14 +81,20 @@ pub async fn find(headers: &HeaderMap, facts: &Facts) -> Result<Found, Error> {
     Ok(Found { caller, cookie: None })
 }
 
-/// Finds out who asks, and notes for [`farewell`] who came by a password.
+/// Finds out who asks. Whoever was let in by a password takes a cookie along: mygpoclient gives up on
+/// its fourth Basic call otherwise. The session is there before anything is done, so that it tells of
+/// the password whatever becomes of the request; where it cannot be written, the request goes on.
 pub async fn caller(headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
     let caller = find(headers, facts).await?.caller;
     if let Ok(account) = caller.account() {
         let _ = facts.user.set(Arc::clone(account));
     }
     if caller.is_by_password() {
-        let _ = facts.by_password.set(caller.clone());
+        match facts.core.basic_session(&caller).await {
+            Ok(issued) => put_cookie(facts, &issued),
+            Err(Error::Unauthenticated(why)) => return Err(Error::Unauthenticated(why)),
+            Err(_) => {}
+        }
     }
     Ok(caller)
 }
@@ -101,18 +106,6 @@ pub fn challenge(asking: Browser, response: &mut Response) {
         const BASIC: &str = "Basic realm=\"Gatelodge\", charset=\"UTF-8\"";
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(BASIC));
     }
-}
-
-/// Whoever was let in by a password takes a cookie along: mygpoclient gives up on its fourth
-/// Basic call otherwise. When the session cannot be written, the answer stays as it is.
-pub fn farewell(facts: &Facts) -> BoxFuture<'_, ()> {
-    async move {
-        let Some(caller) = facts.by_password.get() else { return };
-        if let Ok(issued) = facts.core.basic_session(caller).await {
-            put_cookie(facts, &issued);
-        }
-    }
-    .boxed()
 }
 
 /// Gives a client its cookie.

@@ -76,7 +76,6 @@ impl AuthApi {
         username: Path<String>,
     ) -> Result<Done, GpodderError> {
         let Found { caller, cookie } = knock.0;
-        must_be(&caller, &username)?;
         let account = caller.account()?;
         let _ = visitor.0.user.set(Arc::clone(account));
         let issued = match cookie {
@@ -84,6 +83,8 @@ impl AuthApi {
             None if caller.is_by_password() => Some(self.core.basic_session(&caller).await?),
             None => None,
         };
+        // After the session, which tells of whoever was let in by a password.
+        must_be(&caller, &username)?;
         if let Some(issued) = issued {
             put_cookie(&visitor.0, &issued);
         }
