@@ -37,6 +37,13 @@ pub struct Overview {
     read_at: Timestamp,
 }
 
+impl Overview {
+    /// What seems to come from the future was read before the clock was set back, and says nothing of now.
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        self.read_at <= now && now < self.read_at.plus(OVERVIEW_KEPT)
+    }
+}
+
 // Rows
 
 fn email_owner(connection: &Connection, email: &Email) -> rusqlite::Result<Option<AccountId>> {
@@ -95,7 +102,7 @@ impl Core {
         caller.must_not_be_key()?;
         let (id, now) = (caller.account()?.id, self.clock.now());
         let known = self.known.overview(id);
-        if let Some(known) = known.filter(|known| now < known.read_at.plus(OVERVIEW_KEPT)) {
+        if let Some(known) = known.filter(|known| known.is_fresh(now)) {
             return Ok(known);
         }
         let watch = self.known.watch();
