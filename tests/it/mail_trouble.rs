@@ -359,6 +359,27 @@ fn hurried(server: &SmtpServer) -> MailSettings {
 }
 
 #[tokio::test]
+async fn letters_that_could_not_be_taken_up_at_the_start_go_out_later() {
+    let house = House::lived_in_with(|plan| {
+        plan.settings.mail = None;
+        plan.settings.link_base = None;
+    })
+    .await;
+    bob_forgets(&house).await;
+    let server = SmtpServer::start(Nature::plain());
+    let mail = hurried(&server);
+    let house = house.restarted(|plan| plan.settings.mail = Some(mail)).await;
+    let file = no_status(&house, "waiting");
+    let (worker, told) = at_work(&house);
+    let lines = until_told(&told, 2).await;
+    assert!(lines.iter().all(|line| line.starts_with("mail: ")), "{lines:?}");
+    assert_eq!(stuck(&house).await["status"], "held");
+    file.execute_batch("DROP TRIGGER no_status").expect("no trigger");
+    server.has_taken(1).await;
+    worker.abort();
+}
+
+#[tokio::test]
 async fn a_letter_that_is_sent_and_cannot_be_noted_is_told_of_at_once_and_once() {
     let server = SmtpServer::start(Nature::plain());
     let mail = hurried(&server);

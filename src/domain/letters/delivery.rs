@@ -99,12 +99,10 @@ impl Core {
         let Some(mail) = &self.settings.mail else { return };
         let tell = |trouble: &str| tell(&format!("mail: {trouble}"));
         let mut bell = self.events.listen();
-        if let Err(error) = self.outbox_resume().await {
-            tell(&error.to_string());
-        }
+        let mut resumed = false;
         while !*stop.borrow() {
             bell.borrow_and_update();
-            let round = self.deliver_while(|| !*stop.borrow(), &tell).await;
+            let round = self.resumed_round(&mut resumed, || !*stop.borrow(), &tell).await;
             let round = round.unwrap_or_else(|error| Round {
                 troubles: vec![error.to_string()],
                 wait: Some(mail.patience.pause),
@@ -118,6 +116,21 @@ impl Core {
                 told = stop.changed() => if told.is_err() { return },
             }
         }
+    }
+
+    /// A round, and before the first what is owed after a start: until that has worked, each round begins
+    /// with it, since a database that is locked when the process starts is not so for ever.
+    async fn resumed_round(
+        &self,
+        resumed: &mut bool,
+        goes_on: impl Fn() -> bool,
+        tell: &(impl Fn(&str) + Sync),
+    ) -> Result<Round> {
+        if !*resumed {
+            self.outbox_resume().await?;
+            *resumed = true;
+        }
+        self.deliver_while(goes_on, tell).await
     }
 
     /// After a start: what was held for want of a mail server or an address goes out now, and what
