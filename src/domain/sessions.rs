@@ -167,17 +167,13 @@ pub(super) fn live(
     .optional()
 }
 
-/// Asked inside a deed whose caller had to wait for a hash: the session that asks, if one does, may
-/// have ended meanwhile.
+/// Asked inside a deed whose caller had to wait for a hash: what the caller came by may have ended
+/// meanwhile, and the rights it was judged by may be gone. The operator always lives.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] once it has.
+/// [`Error::Unauthenticated`] once it has, [`Error::Forbidden`] once a right is gone.
 pub(super) fn must_live(connection: &Connection, caller: &Caller, now: Timestamp) -> Result<()> {
-    let Some(id) = caller.session() else { return Ok(()) };
-    match live(connection, SessionKey::Id(id), now)? {
-        Some(_) => Ok(()),
-        None => Err(Error::Unauthenticated(Why::SessionEnded)),
-    }
+    caller.again(connection, now)?.must_cover(&caller.permissions())
 }
 
 /// Whether the caller may end sessions of `account`, as its rights are now.
