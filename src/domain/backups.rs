@@ -139,6 +139,8 @@ pub struct Copied {
     pub contents: Contents,
     /// Of the file, sealed or not.
     pub bytes: u64,
+    /// Why no event tells of it, where none could be written.
+    pub untold: Option<String>,
 }
 
 /// Why there is no copy.
@@ -228,7 +230,8 @@ impl Core {
         Ok((copy, end))
     }
 
-    /// Makes one that goes to `target`, sealed as `seal` says.
+    /// Makes one that goes to `target`, sealed as `seal` says. It stays when no event can be written: a
+    /// database that takes nothing any more is the one that needs a copy.
     ///
     /// # Errors
     /// Says in one line what is in the way. Nothing is left behind then.
@@ -244,8 +247,8 @@ impl Core {
             Target::Open(_, name) => name.clone(),
         };
         let copied = self.copied(target, seal).await?;
-        self.note_backup(caller, &name).await?;
-        Ok(copied)
+        let untold = self.note_backup(caller, &name).await.err().map(|error| error.to_string());
+        Ok(Copied { untold, ..copied })
     }
 
     async fn note_backup(&self, caller: &Caller, name: &str) -> Result<()> {
@@ -262,7 +265,7 @@ impl Core {
             Target::Open(mut file, _) => {
                 let (copy, contents) = self.sound_copy(None).await?;
                 let bytes = off(move || write_out(&copy, &seal, &mut file)).await?;
-                return Ok(Copied { contents, bytes });
+                return Ok(Copied { contents, bytes, untold: None });
             }
         };
         self.must_fit(&path)?;
@@ -275,9 +278,9 @@ impl Core {
             }
         };
         let at = path.clone();
-        let kept = off(move || Ok::<_, BackupError>(copy.keep(&path).and_then(|()| size(&path))));
+        let kept = off(move || Ok::<_, BackupError>(kept(copy, &path)));
         let bytes = kept.await?.map_err(|error| BackupError::File(at, error))?;
-        Ok(Copied { contents, bytes })
+        Ok(Copied { contents, bytes, untold: None })
     }
 
     /// A copy in `file`, or beside the database, which was opened again and read to its end.
@@ -392,6 +395,13 @@ fn write_out(
     let file = fs::File::open(copy.path());
     let mut file = file.map_err(|error| BackupError::File(copy.path().to_owned(), error))?;
     seal.write(&mut file, to).map_err(BackupError::Seal)
+}
+
+/// So many bytes are there under a name of their own, or nothing is.
+fn kept(copy: Scratch, path: &Path) -> io::Result<u64> {
+    let kept = copy.keep(path).and_then(|()| size(path));
+    // It has its name already where only the folder could not be synced.
+    kept.inspect_err(|_| drop(fs::remove_file(path)))
 }
 
 fn size(path: &Path) -> io::Result<u64> {
