@@ -14,6 +14,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags};
+use tokio::{sync::OwnedMutexGuard, task::JoinError};
 
 use super::{
     Core, Timestamp,
@@ -216,18 +217,23 @@ impl Core {
     /// while others have their turn, [`Error::Internal`] when there is no sound copy.
     pub async fn backup(&self, caller: &Caller) -> Result<(Scratch, &'static str)> {
         may_copy(caller)?;
-        let turn = self.copies.turn.lock().await;
+        let turn = self.copies.turn().await;
         may_copy(&self.caller_again(caller).await?)?;
-        let seal = self.settings.seal.clone();
+        let (core, seal) = (self.clone(), self.settings.seal.clone());
         let end = seal.end();
-        let (mut copy, _) = self.sound_copy(None).await?;
-        if !seal.is_none() {
-            let part = self.beside()?;
-            copy = off(move || sealed(&copy, &seal, part)).await?;
-        }
-        drop(turn);
+        let copy = in_turn(turn, async move { core.copied_beside(seal).await }).await?;
         self.note_backup(caller, "").await?;
         Ok((copy, end))
+    }
+
+    /// A copy beside the database, to be handed out.
+    async fn copied_beside(&self, seal: Seal) -> std::result::Result<Scratch, BackupError> {
+        let (copy, _) = self.sound_copy(None).await?;
+        if seal.is_none() {
+            return Ok(copy);
+        }
+        let part = self.beside()?;
+        off(move || sealed(&copy, &seal, part)).await
     }
 
     /// Makes one that goes to `target`, sealed as `seal` says. It stays when no event can be written: a
@@ -256,10 +262,18 @@ impl Core {
         self.deed(Stale::Nobodys, move |transaction, _| event.append(transaction)).await
     }
 
+    async fn copied(&self, target: Target, seal: Seal) -> std::result::Result<Copied, BackupError> {
+        let (turn, core) = (self.copies.turn().await, self.clone());
+        in_turn(turn, async move { core.copied_to(target, seal).await }).await
+    }
+
     /// Plain copies are written once, where they stay; the plain form of a sealed one does not leave
     /// the folder of the database.
-    async fn copied(&self, target: Target, seal: Seal) -> std::result::Result<Copied, BackupError> {
-        let _turn = self.copies.turn.lock().await;
+    async fn copied_to(
+        &self,
+        target: Target,
+        seal: Seal,
+    ) -> std::result::Result<Copied, BackupError> {
         let path = match target {
             Target::File(path) => path,
             Target::Open(mut file, _) => {
@@ -333,12 +347,31 @@ fn may_copy(caller: &Caller) -> Result<()> {
     caller.must(SYSTEM_ADMIN)
 }
 
+/// Makes a copy to its end, also when nobody waits for it any more, since the disk does not hear of that:
+/// until then it keeps its turn and the files that it writes to. Whoever asks again and again has one made
+/// at a time, and nothing is left of what nobody fetched.
+async fn in_turn<T: Send + 'static>(
+    turn: OwnedMutexGuard<()>,
+    work: impl Future<Output = std::result::Result<T, BackupError>> + Send + 'static,
+) -> std::result::Result<T, BackupError> {
+    let work = async move {
+        let done = work.await;
+        drop(turn);
+        done
+    };
+    tokio::spawn(work).await.unwrap_or_else(|lost| Err(gone(lost)))
+}
+
 /// Work that waits for the disk.
 async fn off<T: Send + 'static>(
     work: impl FnOnce() -> std::result::Result<T, BackupError> + Send + 'static,
 ) -> std::result::Result<T, BackupError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|lost| BackupError::Deed(Error::Internal(Box::new(lost))))?
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|lost| Err(gone(lost)))
+}
+
+/// What panicked, or was cut short by the end of the process.
+fn gone(lost: JoinError) -> BackupError {
+    BackupError::Deed(Error::Internal(Box::new(lost)))
 }
 
 /// The file that becomes `path` when it is whole.

@@ -260,6 +260,57 @@ async fn a_download_is_sealed_where_the_configuration_says_so() {
     run_with_input(away.path(), &drill, &format!("{WORD}\n")).succeeded();
 }
 
+/// Copies that are being made, or to be handed out.
+fn scratches(house: &House) -> Vec<String> {
+    let mut names = names(house.folder());
+    names.retain(|name| name.starts_with("gatelodge-copy-"));
+    names
+}
+
+async fn until(reached: impl Fn() -> bool) {
+    for _ in 0..800 {
+        if reached() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("it never came so far");
+}
+
+/// Copies are asked for while the one thread that waits for disks has something else to do.
+async fn copies_given_up() {
+    let house = House::lived_in().await;
+    let token = house.token("ann").await;
+    // Remembered: nobody who asks needs the disk.
+    assert_eq!(house.get("/api/v1/user").bearer(&token).send().await.status, 200);
+    let ask = || house.post("/api/v1/system/backup").bearer(&token).send();
+    let (free, busy) = std::sync::mpsc::channel::<()>();
+    tokio::task::spawn_blocking(move || busy.recv());
+    tokio::select! {
+        _ = ask() => panic!("the thread is not busy"),
+        () = until(|| scratches(&house).len() == 1) => {}
+    }
+    // The first is hung up on.
+    let begun = scratches(&house);
+    assert_eq!(begun.len(), 1, "what is written to is there until it is written");
+    let mut again = Box::pin(ask());
+    let moment = tokio::time::sleep(Duration::from_millis(200));
+    tokio::select! {
+        _ = &mut again => panic!("the thread is not busy"),
+        () = moment => assert_eq!(scratches(&house), begun, "one at a time"),
+    }
+    drop(free);
+    assert_eq!(again.await.status, 200);
+    until(|| scratches(&house).is_empty()).await;
+}
+
+#[test]
+fn a_copy_that_is_hung_up_on_keeps_its_turn_and_leaves_nothing() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(1).build().expect("a runtime");
+    runtime.block_on(copies_given_up());
+}
+
 /// A house that makes copies at half past three into `folder`, once somebody starts that.
 async fn for_the_clock(folder: &Path) -> House {
     let plan = Nightly { hour: 3, minute: 30, folder: folder.to_owned(), keep: 2 };

@@ -3,12 +3,15 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use time::PrimitiveDateTime;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{MissedTickBehavior, interval},
+};
 
 use super::{
     BackupError, Copied, PARTIAL, Target, local_time, off,
@@ -40,12 +43,16 @@ pub struct Nightly {
 #[derive(Debug, Default)]
 pub struct Copies {
     /// One is made at a time: each takes a disk's attention, and a passphrase 16 MiB.
-    pub(super) turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// Why the last by the clock failed, until one does not: for people who look after the house.
     trouble: Mutex<Option<String>>,
 }
 
 impl Copies {
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
