@@ -174,6 +174,9 @@ fn told(config: &Config, command: &BackupCommand, copied: &Copied, is_sealed: bo
         };
         text += &format!("The master secret is not in it, and PINs need it: keep {place} too.\n");
     }
+    if let Some(why) = &copied.untold {
+        text += &format!("No event tells of it, since none could be written: {why}.\n");
+    }
     text += "Keep it on another machine or disk. Try it now and then:\n";
     text += &format!("  gatelodge backup --drill {again}\n");
     text

@@ -14,6 +14,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags};
+use tokio::{sync::OwnedMutexGuard, task::JoinError};
 
 use super::{
     Core, Timestamp,
@@ -139,6 +140,8 @@ pub struct Copied {
     pub contents: Contents,
     /// Of the file, sealed or not.
     pub bytes: u64,
+    /// Why no event tells of it, where none could be written.
+    pub untold: Option<String>,
 }
 
 /// Why there is no copy.
@@ -214,21 +217,27 @@ impl Core {
     /// while others have their turn, [`Error::Internal`] when there is no sound copy.
     pub async fn backup(&self, caller: &Caller) -> Result<(Scratch, &'static str)> {
         may_copy(caller)?;
-        let turn = self.copies.turn.lock().await;
+        let turn = self.copies.turn().await;
         may_copy(&self.caller_again(caller).await?)?;
-        let seal = self.settings.seal.clone();
+        let (core, seal) = (self.clone(), self.settings.seal.clone());
         let end = seal.end();
-        let (mut copy, _) = self.sound_copy(None).await?;
-        if !seal.is_none() {
-            let part = self.beside()?;
-            copy = off(move || sealed(&copy, &seal, part)).await?;
-        }
-        drop(turn);
+        let copy = in_turn(turn, async move { core.copied_beside(seal).await }).await?;
         self.note_backup(caller, "").await?;
         Ok((copy, end))
     }
 
-    /// Makes one that goes to `target`, sealed as `seal` says.
+    /// A copy beside the database, to be handed out.
+    async fn copied_beside(&self, seal: Seal) -> std::result::Result<Scratch, BackupError> {
+        let (copy, _) = self.sound_copy(None).await?;
+        if seal.is_none() {
+            return Ok(copy);
+        }
+        let part = self.beside()?;
+        off(move || sealed(&copy, &seal, part)).await
+    }
+
+    /// Makes one that goes to `target`, sealed as `seal` says. It stays when no event can be written: a
+    /// database that takes nothing any more is the one that needs a copy.
     ///
     /// # Errors
     /// Says in one line what is in the way. Nothing is left behind then.
@@ -244,8 +253,8 @@ impl Core {
             Target::Open(_, name) => name.clone(),
         };
         let copied = self.copied(target, seal).await?;
-        self.note_backup(caller, &name).await?;
-        Ok(copied)
+        let untold = self.note_backup(caller, &name).await.err().map(|error| error.to_string());
+        Ok(Copied { untold, ..copied })
     }
 
     async fn note_backup(&self, caller: &Caller, name: &str) -> Result<()> {
@@ -253,16 +262,24 @@ impl Core {
         self.deed(Stale::Nobodys, move |transaction, _| event.append(transaction)).await
     }
 
+    async fn copied(&self, target: Target, seal: Seal) -> std::result::Result<Copied, BackupError> {
+        let (turn, core) = (self.copies.turn().await, self.clone());
+        in_turn(turn, async move { core.copied_to(target, seal).await }).await
+    }
+
     /// Plain copies are written once, where they stay; the plain form of a sealed one does not leave
     /// the folder of the database.
-    async fn copied(&self, target: Target, seal: Seal) -> std::result::Result<Copied, BackupError> {
-        let _turn = self.copies.turn.lock().await;
+    async fn copied_to(
+        &self,
+        target: Target,
+        seal: Seal,
+    ) -> std::result::Result<Copied, BackupError> {
         let path = match target {
             Target::File(path) => path,
             Target::Open(mut file, _) => {
                 let (copy, contents) = self.sound_copy(None).await?;
                 let bytes = off(move || write_out(&copy, &seal, &mut file)).await?;
-                return Ok(Copied { contents, bytes });
+                return Ok(Copied { contents, bytes, untold: None });
             }
         };
         self.must_fit(&path)?;
@@ -275,9 +292,9 @@ impl Core {
             }
         };
         let at = path.clone();
-        let kept = off(move || Ok::<_, BackupError>(copy.keep(&path).and_then(|()| size(&path))));
+        let kept = off(move || Ok::<_, BackupError>(kept(copy, &path)));
         let bytes = kept.await?.map_err(|error| BackupError::File(at, error))?;
-        Ok(Copied { contents, bytes })
+        Ok(Copied { contents, bytes, untold: None })
     }
 
     /// A copy in `file`, or beside the database, which was opened again and read to its end.
@@ -330,12 +347,31 @@ fn may_copy(caller: &Caller) -> Result<()> {
     caller.must(SYSTEM_ADMIN)
 }
 
+/// Makes a copy to its end, also when nobody waits for it any more, since the disk does not hear of that:
+/// until then it keeps its turn and the files that it writes to. Whoever asks again and again has one made
+/// at a time, and nothing is left of what nobody fetched.
+async fn in_turn<T: Send + 'static>(
+    turn: OwnedMutexGuard<()>,
+    work: impl Future<Output = std::result::Result<T, BackupError>> + Send + 'static,
+) -> std::result::Result<T, BackupError> {
+    let work = async move {
+        let done = work.await;
+        drop(turn);
+        done
+    };
+    tokio::spawn(work).await.unwrap_or_else(|lost| Err(gone(lost)))
+}
+
 /// Work that waits for the disk.
 async fn off<T: Send + 'static>(
     work: impl FnOnce() -> std::result::Result<T, BackupError> + Send + 'static,
 ) -> std::result::Result<T, BackupError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|lost| BackupError::Deed(Error::Internal(Box::new(lost))))?
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|lost| Err(gone(lost)))
+}
+
+/// What panicked, or was cut short by the end of the process.
+fn gone(lost: JoinError) -> BackupError {
+    BackupError::Deed(Error::Internal(Box::new(lost)))
 }
 
 /// The file that becomes `path` when it is whole.
@@ -392,6 +428,13 @@ fn write_out(
     let file = fs::File::open(copy.path());
     let mut file = file.map_err(|error| BackupError::File(copy.path().to_owned(), error))?;
     seal.write(&mut file, to).map_err(BackupError::Seal)
+}
+
+/// So many bytes are there under a name of their own, or nothing is.
+fn kept(copy: Scratch, path: &Path) -> io::Result<u64> {
+    let kept = copy.keep(path).and_then(|()| size(path));
+    // It has its name already where only the folder could not be synced.
+    kept.inspect_err(|_| drop(fs::remove_file(path)))
 }
 
 fn size(path: &Path) -> io::Result<u64> {

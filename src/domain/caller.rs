@@ -6,6 +6,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use rusqlite::Connection;
 
 use super::{
     Core, Timestamp,
@@ -204,6 +205,32 @@ impl Caller {
     /// Whether a password came with the request itself.
     pub fn is_by_password(&self) -> bool {
         matches!(&self.who, Who::Account(_, Via::Basic))
+    }
+
+    /// The caller as it is now, read inside a deed that had to wait for a hash or for the writer: nothing
+    /// remembered counts there.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] once the account, or what it came by, is no longer what it was.
+    pub(super) fn again(&self, connection: &Connection, now: Timestamp) -> Result<Self> {
+        let Who::Account(seen, via) = &self.who else { return Ok(self.clone()) };
+        let ended = || Error::Unauthenticated(Why::SessionEnded);
+        let account = accounts::row_by_id(connection, seen.id)?;
+        let account = account.filter(|it| it.is_active() && it.epoch == seen.epoch);
+        let account = account.ok_or_else(ended)?;
+        let via = match via {
+            Via::Session(id) => {
+                sessions::live(connection, SessionKey::Id(*id), now)?.ok_or_else(ended)?;
+                via.clone()
+            }
+            Via::ApiKey(id, _) => {
+                let key = api_keys::live(connection, id, now)?.ok_or_else(ended)?;
+                Via::ApiKey(key.id, key.permissions)
+            }
+            Via::Basic if account.password_mark() == seen.password_mark() => via.clone(),
+            Via::Basic => return Err(ended()),
+        };
+        Ok(Self::account_via(Arc::new(account), via, self.origin.clone()))
     }
 
     /// Passwords, PINs, addresses, keys and sessions are for people (wire rule 18).

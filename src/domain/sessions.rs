@@ -32,7 +32,9 @@ const FIRST_NOTE_AFTER: Duration = Duration::from_secs(60);
 /// A session that is used all the time has a note in the database that is no older than this, since
 /// notes are written once a minute.
 const IN_USE: Duration = Duration::from_secs(420);
-/// A refresh token that comes again this soon was sent twice by its own client (wire rule 17).
+/// A refresh token that comes again this soon was sent twice by its own client (wire rule 17). Before its
+/// first use by the clock, too: a clock that is corrected by a second or two ends no session, and one that is
+/// set back an hour gives a thief no hour.
 const REUSE_GRACE: Duration = Duration::from_secs(10);
 const COOKIE_LENGTH: usize = 64;
 /// In bytes of JSON. A token with more would be longer than we take ourselves.
@@ -165,17 +167,13 @@ pub(super) fn live(
     .optional()
 }
 
-/// Asked inside a deed whose caller had to wait for a hash: the session that asks, if one does, may
-/// have ended meanwhile.
+/// Asked inside a deed whose caller had to wait for a hash: what the caller came by may have ended
+/// meanwhile, and the rights it was judged by may be gone. The operator always lives.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] once it has.
+/// [`Error::Unauthenticated`] once it has, [`Error::Forbidden`] once a right is gone.
 pub(super) fn must_live(connection: &Connection, caller: &Caller, now: Timestamp) -> Result<()> {
-    let Some(id) = caller.session() else { return Ok(()) };
-    match live(connection, SessionKey::Id(id), now)? {
-        Some(_) => Ok(()),
-        None => Err(Error::Unauthenticated(Why::SessionEnded)),
-    }
+    caller.again(connection, now)?.must_cover(&caller.permissions())
 }
 
 /// Whether the caller may end sessions of `account`, as its rights are now.
@@ -309,10 +307,11 @@ fn rotate(
         .execute(params![id, old, new, now, expires_at])?;
     let row = transaction
         .prepare_cached(
-            "SELECT account_id, ended_at, rotated_at > ?3 AND rotated_digest = ?2
+            "SELECT account_id, ended_at,
+                 rotated_at > ?3 AND rotated_at < ?4 AND rotated_digest = ?2
              FROM sessions WHERE id = ?1",
         )?
-        .query_row(params![id, old, now.minus(REUSE_GRACE)], |row| {
+        .query_row(params![id, old, now.minus(REUSE_GRACE), now.plus(REUSE_GRACE)], |row| {
             Ok((
                 row.get(0)?,
                 row.get::<_, Option<Timestamp>>(1)?,

@@ -40,7 +40,7 @@ pub enum Encryption {
     None,
 }
 
-/// How long a mail server may take.
+/// How long a mail server may take, and how long it is left alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// To accept the connection.
@@ -52,6 +52,8 @@ pub struct Patience {
     pub text: Duration,
     /// For everything together.
     pub whole: Duration,
+    /// After trouble with the server, or with our own notes of what it took.
+    pub pause: Duration,
 }
 
 impl Default for Patience {
@@ -61,6 +63,7 @@ impl Default for Patience {
             command: Duration::from_secs(60),
             text: Duration::from_secs(300),
             whole: Duration::from_secs(420),
+            pause: Duration::from_secs(30),
         }
     }
 }

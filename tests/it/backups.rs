@@ -260,15 +260,95 @@ async fn a_download_is_sealed_where_the_configuration_says_so() {
     run_with_input(away.path(), &drill, &format!("{WORD}\n")).succeeded();
 }
 
-/// A house that makes copies at half past three into `folder`, and what it tells of them.
-async fn by_the_clock(folder: &Path) -> (House, Arc<Mutex<Vec<String>>>) {
+/// Copies that are being made, or to be handed out.
+fn scratches(house: &House) -> Vec<String> {
+    let mut names = names(house.folder());
+    names.retain(|name| name.starts_with("gatelodge-copy-"));
+    names
+}
+
+async fn until(reached: impl Fn() -> bool) {
+    for _ in 0..800 {
+        if reached() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("it never came so far");
+}
+
+/// Copies are asked for while the one thread that waits for disks has something else to do.
+async fn copies_given_up() {
+    let house = House::lived_in().await;
+    let token = house.token("ann").await;
+    // Remembered: nobody who asks needs the disk.
+    assert_eq!(house.get("/api/v1/user").bearer(&token).send().await.status, 200);
+    let ask = || house.post("/api/v1/system/backup").bearer(&token).send();
+    let (free, busy) = std::sync::mpsc::channel::<()>();
+    tokio::task::spawn_blocking(move || busy.recv());
+    tokio::select! {
+        _ = ask() => panic!("the thread is not busy"),
+        () = until(|| scratches(&house).len() == 1) => {}
+    }
+    // The first is hung up on.
+    let begun = scratches(&house);
+    assert_eq!(begun.len(), 1, "what is written to is there until it is written");
+    let mut again = Box::pin(ask());
+    let moment = tokio::time::sleep(Duration::from_millis(200));
+    tokio::select! {
+        _ = &mut again => panic!("the thread is not busy"),
+        () = moment => assert_eq!(scratches(&house), begun, "one at a time"),
+    }
+    drop(free);
+    assert_eq!(again.await.status, 200);
+    until(|| scratches(&house).is_empty()).await;
+}
+
+#[test]
+fn a_copy_that_is_hung_up_on_keeps_its_turn_and_leaves_nothing() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(1).build().expect("a runtime");
+    runtime.block_on(copies_given_up());
+}
+
+/// A house that makes copies at half past three into `folder`, once somebody starts that.
+async fn for_the_clock(folder: &Path) -> House {
     let plan = Nightly { hour: 3, minute: 30, folder: folder.to_owned(), keep: 2 };
-    let house = House::lived_in_with(|all| all.settings.nightly = Some(plan)).await;
+    House::lived_in_with(|all| all.settings.nightly = Some(plan)).await
+}
+
+/// Starts it; what it tells.
+fn started(house: &House) -> Arc<Mutex<Vec<String>>> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
     let tell = move |line: &str| heard.lock().expect("unpoisoned").push(line.to_owned());
     tokio::spawn(house.core.clone().nightly_copies(tell));
+    told
+}
+
+async fn by_the_clock(folder: &Path) -> (House, Arc<Mutex<Vec<String>>>) {
+    let house = for_the_clock(folder).await;
+    let told = started(&house);
     (house, told)
+}
+
+/// The database takes no event of a copy, as on a disk that is full.
+fn no_events(database: &Path) {
+    let file = Connection::open(database).expect("the database");
+    file.execute_batch(
+        "CREATE TRIGGER no_events BEFORE INSERT ON events WHEN NEW.kind = 'backup_made'
+         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END;",
+    )
+    .expect("a trigger");
+}
+
+/// Why the last copy by the clock failed, as an admin sees it.
+async fn failed(house: &House) -> Option<String> {
+    let token = house.token("ann").await;
+    let system = house.get("/api/v1/system").bearer(&token).send().await.json();
+    let warnings = system["warnings"].as_array().expect("a list");
+    let warned = warnings.iter().find(|one| one["kind"] == "backup_failed");
+    warned.map(|one| text(&one["message"]))
 }
 
 async fn until_told(told: &Mutex<Vec<String>>) -> String {
@@ -312,12 +392,49 @@ async fn a_copy_by_the_clock_that_fails_is_told_of_and_keeps_the_older_ones() {
     let (house, told) = by_the_clock(place.path()).await;
     let line = until_told(&told).await;
     assert!(line.starts_with("backup: ") && line.contains("is there already"), "{line}");
-    let token = house.token("ann").await;
-    let system = house.get("/api/v1/system").bearer(&token).send().await.json();
-    let kinds: Vec<_> = system["warnings"].as_array().expect("a list").iter().collect();
-    let warned = kinds.iter().find(|one| one["kind"] == "backup_failed").expect("a warning");
-    assert!(text(&warned["message"]).contains("is there already"), "{warned}");
+    let warned = failed(&house).await.expect("a warning");
+    assert!(warned.contains("is there already"), "{warned}");
     assert!(names(place.path()).contains(&"gatelodge-20251228T033000Z.db".to_owned()));
+}
+
+#[tokio::test]
+async fn copies_by_the_clock_are_thinned_and_count_while_no_event_can_be_written() {
+    let place = folder();
+    for day in ["20251228", "20251229", "20251230"] {
+        fs::write(place.path().join(format!("gatelodge-{day}T033000Z.db")), "").expect("written");
+    }
+    let house = for_the_clock(place.path()).await;
+    no_events(&house.database());
+    let told = started(&house);
+    let line = until_told(&told).await;
+    assert!(line.contains("20260101T000000Z.db is made"), "{line}");
+    assert!(line.contains("no event tells of it") && line.contains("the disk is full"), "{line}");
+    let left = names(place.path());
+    assert_eq!(left, ["gatelodge-20251230T033000Z.db", "gatelodge-20260101T000000Z.db"]);
+    assert_eq!(failed(&house).await, None, "the copy is there");
+}
+
+#[tokio::test]
+async fn older_copies_that_cannot_go_are_told_of_and_the_new_one_counts() {
+    let place = folder();
+    // No file, so that not even root removes it as one.
+    fs::create_dir(place.path().join("gatelodge-20251228T033000Z.db")).expect("a folder");
+    fs::write(place.path().join("gatelodge-20251229T033000Z.db"), "").expect("written");
+    let (house, told) = by_the_clock(place.path()).await;
+    let line = until_told(&told).await;
+    assert!(line.contains("is made") && line.contains("; older ones stay: "), "{line}");
+    let warned = failed(&house).await.expect("a warning");
+    assert!(warned.contains("it is made, but older ones stay"), "{warned}");
+}
+
+#[test]
+fn a_copy_stays_when_no_event_can_be_written_and_says_so() {
+    let (home, away) = (lived_in(), folder());
+    no_events(&home.path().join("gatelodge.db"));
+    let path = away.path().join("copy.db");
+    let told = run(home.path(), &["backup", path.to_str().expect("a path")]).succeeded();
+    assert!(told.contains("found sound") && told.contains("No event tells of it"), "{told}");
+    assert_eq!(accounts(&path), 1);
 }
 
 #[test]

@@ -169,6 +169,19 @@ async fn a_refresh_token_reused_late_ends_the_session_also_for_the_thief() {
 }
 
 #[tokio::test]
+async fn a_refresh_token_reused_after_the_clock_was_set_back_ends_the_session() {
+    for (back, stays) in [(2, true), (9, true), (11, false), (3600, false)] {
+        let house = House::lived_in().await;
+        let first = text(&house.login("bob").await["refresh_token"]);
+        let access = text(&refresh(&house, &first).await.json()["token"]);
+        house.set_back(Duration::from_secs(back));
+        refresh(&house, &first).await.problem(401, "unauthorized");
+        let status = who(&house, &access).await.status;
+        assert_eq!(status, if stays { 200 } else { 401 }, "set back {back} s");
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_was_logged_out_is_not_revived_by_a_late_refresh() {
     let house = House::lived_in().await;
     let tokens = house.login("bob").await;

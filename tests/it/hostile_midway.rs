@@ -162,6 +162,81 @@ async fn an_admin_who_was_signed_out_meanwhile_resets_nobody() {
     overtaken(&house, asked, 1, &gone).await.problem(401, "unauthorized");
 }
 
+/// Another role, as by an admin; whether that ends sessions is another matter.
+const DEMOTED: &str = "UPDATE accounts SET role = 'reader' WHERE username = 'ann';";
+
+/// What may become of `ann`, an admin who came by Basic, and what her deed is answered then.
+fn fates() -> [(String, u16); 6] {
+    let fate = |change: &str, status| {
+        (format!("UPDATE accounts SET {change} WHERE username = 'ann';"), status)
+    };
+    [
+        (ANOTHER_PASSWORD.replace("'bob'", "'ann'"), 401),
+        fate("status = 'disabled'", 401),
+        fate("epoch = 'another'", 401),
+        (DEMOTED.to_owned(), 403),
+        fate("display_name = 'Anna'", 200),
+        (String::new(), 200),
+    ]
+}
+
+#[tokio::test]
+async fn an_admin_by_basic_who_is_no_longer_what_they_were_resets_nobody() {
+    for (change, status) in fates() {
+        let house = house().await;
+        let path = format!("/api/v1/users/{}", text(&house.login("bob").await["user"]["id"]));
+        // Told of, and remembered: the only hash to wait for is the new one.
+        let known = house.get("/api/v1/user").basic("ann", PASSWORD).send().await;
+        assert_eq!(known.status, 200);
+        let body = json!({"password": THIEFS});
+        let asked = house.patch(&path).basic("ann", PASSWORD).json(&body);
+        let answer = overtaken(&house, asked, 1, &change).await;
+        assert_eq!(answer.status, status, "{change}: {}", answer.text());
+        assert_eq!(signs_in(&house, "bob", THIEFS).await, status == 200, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn an_admin_whose_rights_went_meanwhile_resets_nobody() {
+    let house = house().await;
+    let (token, id) = (house.token("ann").await, text(&house.login("bob").await["user"]["id"]));
+    let path = format!("/api/v1/users/{id}");
+    let asked = house.patch(&path).bearer(&token).json(&json!({"password": THIEFS}));
+    overtaken(&house, asked, 1, DEMOTED).await.problem(403, "forbidden");
+    assert!(signs_in(&house, "bob", PASSWORD).await);
+}
+
+#[tokio::test]
+async fn rights_that_went_meanwhile_stop_nobody_at_their_own_account() {
+    let house = house().await;
+    let token = house.token("ann").await;
+    let asked = house.post("/api/v1/user/password").bearer(&token).json(&thiefs_change());
+    assert_eq!(overtaken(&house, asked, 2, DEMOTED).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_key_that_was_revoked_or_narrowed_meanwhile_changes_nobody() {
+    for (change, status) in
+        [("revoked_at = 1", 401), ("expires_at = 1", 401), ("permissions = '[]'", 403), ("", 200)]
+    {
+        let house = house().await;
+        let (ann, id) = (house.token("ann").await, text(&house.login("bob").await["user"]["id"]));
+        let made = house.post("/api/v1/api-keys").bearer(&ann).json(&json!({"name": "k"})).send();
+        let key = text(&made.await.json()["key"]);
+        let known = async || house.get("/api/v1/user").bearer(&key).send().await.status;
+        assert_eq!(known().await, 200);
+        if !change.is_empty() {
+            let file = Connection::open(house.database()).expect("the database");
+            file.execute(&format!("UPDATE api_keys SET {change}"), []).expect("a change");
+        }
+        // Nobody has told this house yet: so it is for a request that was let in before the change.
+        assert_eq!(known().await, 200);
+        let changed = house.patch(&format!("/api/v1/users/{id}")).bearer(&key);
+        let answer = changed.json(&json!({"display_name": "Mallory"})).send().await;
+        assert_eq!(answer.status, status, "{change}: {}", answer.text());
+    }
+}
+
 /// `bob` in a browser of his own, on the way to a provider that he wants to link.
 async fn leaving<'a>(house: &'a House) -> (Browser<'a>, String) {
     let mut bob = Browser::new(house);

@@ -332,7 +332,7 @@ async fn who_is_signed_out_while_others_have_their_turn_gets_no_copy() {
         assert_eq!(house.get("/api/v1/user").bearer(token).send().await.status, 200);
     }
     let (mut made, mut waits) = (copy(&first), copy(&second));
-    // Nothing goes on with the first one while nobody asks for it.
+    // The second one waits until the first has its copy and somebody asks for it again.
     assert!(poll!(&mut made).is_pending() && poll!(&mut waits).is_pending());
     let out = house.post("/api/v1/auth/logout").bearer(&second).send().await;
     assert_eq!(out.status, 200);

@@ -1,10 +1,15 @@
 //! Mail servers that refuse, wait, hang, break off or are not what they say, and what becomes of
 //! the letter.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use gatelodge::domain::smtp::{Encryption, Patience};
+use gatelodge::domain::smtp::{Encryption, MailSettings, Patience};
+use rusqlite::Connection;
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use super::{
     house::{House, text},
@@ -110,10 +115,9 @@ async fn a_server_that_hangs_is_left_and_tried_again() {
     for at in ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "HALF", "TAKEN"] {
         let server = SmtpServer::start(Nature::moody(at, Whim::Hang, 1));
         let short = Duration::from_millis(200);
-        let patience =
-            Patience { connect: short * 50, command: short, text: short, whole: short * 99 };
         let mut mail = server.settings();
-        mail.patience = patience;
+        let (connect, whole) = (short * 50, short * 99);
+        mail.patience = Patience { connect, command: short, text: short, whole, ..mail.patience };
         let house = House::lived_in_with(|plan| plan.settings.mail = Some(mail)).await;
         bob_forgets(&house).await;
         let round = delivered(&house).await;
@@ -311,6 +315,88 @@ async fn letters_are_held_without_a_mail_server_and_go_out_once_there_is_one() {
     assert_eq!(delivered(&house).await.sent, 1);
     let letter = server.letter_to("bob@example.org");
     assert!(letter.text().contains("\nhttps://gate.example.org/reset?token="), "{}", letter.text());
+}
+
+/// A worker whose pauses are short, and what it tells.
+fn at_work(house: &House) -> (JoinHandle<()>, Arc<Mutex<Vec<String>>>) {
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let tell = move |line: &str| {
+        // The worker ends with what could stop it.
+        let _ = &stop;
+        heard.lock().expect("unpoisoned").push(line.to_owned());
+    };
+    (tokio::spawn(house.core.clone().deliver(stopped, tell)), told)
+}
+
+async fn until_told(told: &Mutex<Vec<String>>, wanted: usize) -> Vec<String> {
+    for _ in 0..800 {
+        let lines = told.lock().expect("unpoisoned").clone();
+        if lines.len() >= wanted {
+            return lines;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("not {wanted} lines: {told:?}");
+}
+
+/// The outbox takes no letter's new status, as on a disk that is full, until this is undone.
+fn no_status(house: &House, status: &str) -> Connection {
+    let file = Connection::open(house.database()).expect("the database");
+    let refusal = format!(
+        "CREATE TRIGGER no_status BEFORE UPDATE OF status ON outbox WHEN NEW.status = '{status}'
+         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END;"
+    );
+    file.execute_batch(&refusal).expect("a trigger");
+    file
+}
+
+fn hurried(server: &SmtpServer) -> MailSettings {
+    let mut mail = server.settings();
+    mail.patience.pause = Duration::from_millis(20);
+    mail
+}
+
+#[tokio::test]
+async fn letters_that_could_not_be_taken_up_at_the_start_go_out_later() {
+    let house = House::lived_in_with(|plan| {
+        plan.settings.mail = None;
+        plan.settings.link_base = None;
+    })
+    .await;
+    bob_forgets(&house).await;
+    let server = SmtpServer::start(Nature::plain());
+    let mail = hurried(&server);
+    let house = house.restarted(|plan| plan.settings.mail = Some(mail)).await;
+    let file = no_status(&house, "waiting");
+    let (worker, told) = at_work(&house);
+    let lines = until_told(&told, 2).await;
+    assert!(lines.iter().all(|line| line.starts_with("mail: ")), "{lines:?}");
+    assert_eq!(stuck(&house).await["status"], "held");
+    file.execute_batch("DROP TRIGGER no_status").expect("no trigger");
+    server.has_taken(1).await;
+    worker.abort();
+}
+
+#[tokio::test]
+async fn a_letter_that_is_sent_and_cannot_be_noted_is_told_of_at_once_and_once() {
+    let server = SmtpServer::start(Nature::plain());
+    let mail = hurried(&server);
+    let house = House::lived_in_with(|plan| plan.settings.mail = Some(mail)).await;
+    let file = no_status(&house, "sent");
+    bob_forgets(&house).await;
+    let (worker, told) = at_work(&house);
+    let lines = until_told(&told, 1).await;
+    assert!(lines[0].starts_with("mail: letter ") && lines[0].contains("is sent"), "{lines:?}");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(told.lock().expect("unpoisoned").len(), 1, "{told:?}");
+    file.execute_batch("DROP TRIGGER no_status").expect("no trigger");
+    let lines = until_told(&told, 2).await;
+    assert!(lines[1].ends_with("is noted, and others go out again"), "{lines:?}");
+    assert_eq!(outbox(&house, "?status=sent").await.len(), 1);
+    assert_eq!(server.letters().len(), 1, "it did not go out twice");
+    worker.abort();
 }
 
 #[tokio::test]

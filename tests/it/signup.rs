@@ -335,6 +335,22 @@ async fn the_dashboard_is_the_callers_own_summary() {
 }
 
 #[tokio::test]
+async fn a_dashboard_from_before_the_clock_was_set_back_is_read_anew() {
+    let house = House::lived_in_with(open).await;
+    let token = token(&house, "bob@example.org", PASSWORD).await;
+    let keys = async || dashboard(&house, &token).await.json()["apiKeys"].clone();
+    assert_eq!(keys().await, 0);
+    // By nobody's deed, as uses are noted: what is remembered holds for seconds only.
+    let file = Connection::open(house.database()).expect("the database");
+    let key = "INSERT INTO api_keys (id, account_id, name, key_prefix, digest, created_at)
+               SELECT 'k', id, 'k', 'k', x'00', 0 FROM accounts WHERE username = 'bob'";
+    file.execute(key, []).expect("a key");
+    assert_eq!(keys().await, 0);
+    house.set_back(Duration::from_secs(3600));
+    assert_eq!(keys().await, 1);
+}
+
+#[tokio::test]
 async fn a_token_that_is_missing_or_in_another_form_is_told_apart() {
     let house = House::lived_in().await;
     let token = token(&house, "ann@example.org", PASSWORD).await;

@@ -106,6 +106,7 @@ pub async fn mail(settings: &Settings) -> Finding {
         command: Duration::from_secs(10),
         text: Duration::from_secs(10),
         whole: Duration::from_secs(20),
+        ..mail.patience
     };
     match smtp::knock(&mail).await {
         Ok(()) => {

@@ -3,12 +3,15 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use time::PrimitiveDateTime;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{MissedTickBehavior, interval},
+};
 
 use super::{
     BackupError, Copied, PARTIAL, Target, local_time, off,
@@ -40,12 +43,16 @@ pub struct Nightly {
 #[derive(Debug, Default)]
 pub struct Copies {
     /// One is made at a time: each takes a disk's attention, and a passphrase 16 MiB.
-    pub(super) turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// Why the last by the clock failed, until one does not: for people who look after the house.
     trouble: Mutex<Option<String>>,
 }
 
 impl Copies {
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -144,28 +151,34 @@ impl Core {
         }
     }
 
-    /// One copy, now; what was made, in a line.
+    /// One copy, now; what was made, in a line. It counts once it is there, whatever goes wrong behind it:
+    /// made again each hour, copies would fill their disk.
     async fn nightly_copy(&self, plan: &Nightly) -> Result<String, BackupError> {
         let now = self.clock.now();
         let (seal, name) = (self.settings.seal.clone(), name(now, &self.settings.seal));
         let file = plan.folder.join(&name);
         let folder = plan.folder.clone();
         off(move || make_folder(&folder)).await?;
-        let copied = self.copied(Target::File(file.clone()), seal).await?;
-        self.copies.set(None);
+        let mut copied = self.copied(Target::File(file.clone()), seal).await?;
         let event = Event::from_origin(EventKind::BackupMade, &Origin::local(), now).about(name);
-        self.deed(Stale::Nobodys, move |transaction, _| event.append(transaction)).await?;
-        let thinned = plan.clone();
-        let folder = plan.folder.clone();
+        let noted =
+            self.deed(Stale::Nobodys, move |transaction, _| event.append(transaction)).await;
+        copied.untold = noted.err().map(|error| error.to_string());
+        let (thinned, folder) = (plan.clone(), plan.folder.clone());
         let thin = move || thinned.thin(now).map_err(|error| BackupError::File(folder, error));
-        off(thin).await?;
-        Ok(told(&file, &copied))
+        let stay = off(thin).await.err().map(|error| format!("older ones stay: {error}"));
+        let told = told(&file, &copied, stay.as_deref());
+        self.copies.set(stay.map(|stay| format!("it is made, but {stay}")));
+        Ok(told)
     }
 }
 
-fn told(file: &Path, copied: &Copied) -> String {
+fn told(file: &Path, copied: &Copied, stay: Option<&str>) -> String {
     let kib = copied.bytes.div_ceil(1024);
-    format!("backup: {} is made, {kib} KiB, {}", file.display(), copied.contents)
+    let made = format!("backup: {} is made, {kib} KiB, {}", file.display(), copied.contents);
+    let untold = copied.untold.as_ref().map(|why| format!("no event tells of it: {why}"));
+    let parts = [Some(made.as_str()), untold.as_deref(), stay];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn make_folder(folder: &Path) -> Result<(), BackupError> {

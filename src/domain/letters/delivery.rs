@@ -22,8 +22,6 @@ use crate::domain::{
 
 /// From one try to the next: doubled each time, up to an hour.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
-/// How long the worker leaves a server alone that is in trouble.
-const PAUSE: Duration = Duration::from_secs(30);
 
 /// What one look into the outbox brought about.
 #[derive(Clone, Debug, Default)]
@@ -96,33 +94,43 @@ impl Core {
     pub async fn deliver(
         self,
         mut stop: watch::Receiver<bool>,
-        tell: impl Fn(&str) + Send + 'static,
+        tell: impl Fn(&str) + Send + Sync + 'static,
     ) {
-        if self.settings.mail.is_none() {
-            return;
-        }
+        let Some(mail) = &self.settings.mail else { return };
+        let tell = |trouble: &str| tell(&format!("mail: {trouble}"));
         let mut bell = self.events.listen();
-        if let Err(error) = self.outbox_resume().await {
-            tell(&format!("mail: {error}"));
-        }
+        let mut resumed = false;
         while !*stop.borrow() {
             bell.borrow_and_update();
-            let round =
-                self.deliver_while(|| !*stop.borrow()).await.unwrap_or_else(|error| Round {
-                    troubles: vec![error.to_string()],
-                    wait: Some(PAUSE),
-                    paused: true,
-                    ..Round::default()
-                });
-            for trouble in &round.troubles {
-                tell(&format!("mail: {trouble}"));
-            }
+            let round = self.resumed_round(&mut resumed, || !*stop.borrow(), &tell).await;
+            let round = round.unwrap_or_else(|error| Round {
+                troubles: vec![error.to_string()],
+                wait: Some(mail.patience.pause),
+                paused: true,
+                ..Round::default()
+            });
+            round.troubles.iter().for_each(|trouble| tell(trouble));
             tokio::select! {
                 () = tokio::time::sleep(round.wait.unwrap_or(HOUR).min(HOUR)) => {}
                 _ = bell.changed(), if !round.paused => {}
                 told = stop.changed() => if told.is_err() { return },
             }
         }
+    }
+
+    /// A round, and before the first what is owed after a start: until that has worked, each round begins
+    /// with it, since a database that is locked when the process starts is not so for ever.
+    async fn resumed_round(
+        &self,
+        resumed: &mut bool,
+        goes_on: impl Fn() -> bool,
+        tell: &(impl Fn(&str) + Sync),
+    ) -> Result<Round> {
+        if !*resumed {
+            self.outbox_resume().await?;
+            *resumed = true;
+        }
+        self.deliver_while(goes_on, tell).await
     }
 
     /// After a start: what was held for want of a mail server or an address goes out now, and what
@@ -155,10 +163,14 @@ impl Core {
     /// # Errors
     /// [`Error::Storage`] or [`Error::Internal`]; what goes wrong with the server is in the round.
     pub async fn deliver_due(&self) -> Result<Round> {
-        self.deliver_while(|| true).await
+        self.deliver_while(|| true, &|_| {}).await
     }
 
-    async fn deliver_while(&self, goes_on: impl Fn() -> bool) -> Result<Round> {
+    async fn deliver_while(
+        &self,
+        goes_on: impl Fn() -> bool,
+        tell: &(impl Fn(&str) + Sync),
+    ) -> Result<Round> {
         let mut round = Round::default();
         let Some(mail) = &self.settings.mail else { return Ok(round) };
         while goes_on()
@@ -167,12 +179,7 @@ impl Core {
             let sealed = seal(mail, &self.settings, &letter);
             match smtp::hand_over(mail, &sealed).await {
                 Ok(()) => {
-                    // Nothing else goes out before this is noted, however long the disk is full:
-                    // a letter that is not noted would go again.
-                    while let Err(error) = self.letter_sent(letter.id).await {
-                        round.troubles.push(format!("letter {} is sent: {error}", letter.id));
-                        tokio::time::sleep(PAUSE).await;
-                    }
+                    self.note_sent(letter.id, mail.patience.pause, tell).await;
                     round.sent += 1;
                 }
                 Err(error) => {
@@ -181,7 +188,7 @@ impl Core {
                     self.letter_missed(&letter, &error).await?;
                     if error.is_of_the_server() {
                         round.paused = true;
-                        round.wait = Some(PAUSE);
+                        round.wait = Some(mail.patience.pause);
                         return Ok(round);
                     }
                 }
@@ -252,6 +259,19 @@ impl Core {
                 Ok(left.map(|millis| Duration::from_millis(millis.unsigned_abs())))
             })
             .await
+    }
+
+    /// Nothing else goes out before this is noted, however long the disk is full: a letter that is not
+    /// noted would go again. Told when it begins and when it ends, and not at each try.
+    async fn note_sent(&self, id: i64, pause: Duration, tell: &(impl Fn(&str) + Sync)) {
+        let Err(error) = self.letter_sent(id).await else { return };
+        tell(&format!("letter {id} is sent, and no other goes out before this is noted: {error}"));
+        loop {
+            tokio::time::sleep(pause).await;
+            if self.letter_sent(id).await.is_ok() {
+                return tell(&format!("letter {id} is noted, and others go out again"));
+            }
+        }
     }
 
     /// Whatever became of it meanwhile: it is out, and its secrets are wiped.
