@@ -31,17 +31,20 @@ use crate::{
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+/// Threads for what blocks. The database takes five of them, and they come when they are needed; but a name
+/// that is looked up keeps its thread for half a minute where the network is down, whoever still waits for
+/// it, and nothing of the database may wait behind such.
+const BLOCKING_THREADS: usize = 64;
 
 fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// As many workers as cores, and few blocking threads: the database has five connections, and
-/// names are looked up now and then.
+/// As many workers as cores.
 pub fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(cores().clamp(2, 8))
-        .max_blocking_threads(8)
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_stack_size(1024 * 1024)
         .enable_all()
         .build()
@@ -266,5 +269,27 @@ pub fn log_level(config: &Config) -> log::Level {
         config::LogLevel::Error => log::Level::Error,
         config::LogLevel::Warn => log::Level::Warn,
         config::LogLevel::Info => log::Level::Info,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn names_that_are_looked_up_in_vain_hold_up_nothing_else_that_blocks() {
+        let runtime = runtime().expect("a runtime");
+        let (_end, ended) = mpsc::channel::<()>();
+        let ended = std::sync::Arc::new(std::sync::Mutex::new(ended));
+        for _ in 0..32 {
+            let ended = std::sync::Arc::clone(&ended);
+            runtime.spawn_blocking(move || drop(ended.lock().map(|ended| ended.recv())));
+        }
+        let (tell, told) = mpsc::channel();
+        runtime.spawn_blocking(move || tell.send(()));
+        told.recv_timeout(Duration::from_secs(20)).expect("a read of the database has its turn");
+        runtime.shutdown_background();
     }
 }

@@ -76,8 +76,13 @@ impl Origin {
 
     /// The user agent, cut to what a row holds.
     pub fn user_agent_text(&self) -> String {
-        self.user_agent.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
+        agent_text(&self.user_agent)
     }
+}
+
+/// What a client calls itself, cut to what a row holds: whoever keeps more of it keeps what nobody reads.
+pub fn agent_text(said: &str) -> String {
+    said.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
 }
 
 /// What a request carries to prove who sent it; the door only extracts it. No `Debug`: it would
@@ -443,5 +448,19 @@ impl Core {
             session.noted_at.store(now.millis(), Ordering::Relaxed);
             self.known.touch_session(session.id, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_calls_itself_is_cut_between_letters() {
+        let long = format!("a\tb\n{}", "ä€".repeat(MAX_USER_AGENT));
+        let kept = agent_text(&long);
+        assert_eq!(kept.chars().count(), MAX_USER_AGENT);
+        assert!(kept.starts_with("abä€") && kept.ends_with("ä€"), "{kept}");
+        assert_eq!(agent_text("curl/8.5"), "curl/8.5");
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use poem::Body;
 
 use super::voice::Trouble;
@@ -17,6 +17,8 @@ use crate::domain::{error::Error, throttle::Subject};
 const SMALL: usize = 64 * 1024;
 /// One client holds at most this part of a share.
 const PART: usize = 4;
+/// What a request takes beside its head while its body is awaited, in bytes: measured, with all of HTTP/2.
+const WAITER: usize = 9 * 1024;
 /// Clients go by so many numbers; those who fall on the same one have their part together.
 const CLIENTS: usize = 1024;
 
@@ -29,11 +31,14 @@ pub struct BodyLimits {
     pub small: usize,
     /// All others share this much, in KiB.
     pub large: usize,
+    /// Requests whose bodies have not come share this much, in KiB, with their heads.
+    pub waiting: usize,
 }
 
 impl Default for BodyLimits {
     fn default() -> Self {
-        Self { time: Duration::from_secs(30), small: 8 * 1024, large: 32 * 1024 }
+        let (small, large, waiting) = (8 * 1024, 32 * 1024, 16 * 1024);
+        Self { time: Duration::from_secs(30), small, large, waiting }
     }
 }
 
@@ -42,6 +47,7 @@ pub struct Bodies {
     time: Duration,
     small: Arc<Store>,
     large: Arc<Store>,
+    waiting: Arc<Store>,
     /// Keyed anew in each process, so that nobody can choose whom to fall together with.
     numbers: RandomState,
 }
@@ -58,22 +64,36 @@ impl Bodies {
             time: limits.time,
             small: Store::of(limits.small),
             large: Store::of(limits.large),
+            waiting: Store::of(limits.waiting),
             numbers: RandomState::new(),
         }
     }
 
-    /// Reads a body of at most `max` bytes.
-    pub async fn read(&self, body: Body, max: usize, client: Subject) -> Result<Read, Trouble> {
-        match tokio::time::timeout(self.time, self.collect(body, max, client)).await {
+    /// Reads a body of at most `max` bytes, whose request has a head of `head` bytes.
+    pub async fn read(
+        &self,
+        (head, body): (usize, Body),
+        max: usize,
+        client: Subject,
+    ) -> Result<Read, Trouble> {
+        let client = self.number(client);
+        let mut reading = std::pin::pin!(self.collect(body, max, client));
+        if let Some(read) = reading.as_mut().now_or_never() {
+            return read;
+        }
+        // A client may have thousands of requests wait for nothing. Given back once the body is there:
+        // what is done then has bounds of its own.
+        let mut waiting = Share::of(&self.waiting, client);
+        waiting.grow((WAITER + head).div_ceil(1024))?;
+        match tokio::time::timeout(self.time, reading).await {
             Ok(read) => read,
             Err(_) => Err(Trouble::BodyTooSlow),
         }
     }
 
     /// What counts is what has come, not what was announced: a body is small until it is not.
-    async fn collect(&self, body: Body, max: usize, client: Subject) -> Result<Read, Trouble> {
+    async fn collect(&self, body: Body, max: usize, client: usize) -> Result<Read, Trouble> {
         let mut stream = std::pin::pin!(body.into_bytes_stream());
-        let client = self.number(client);
         let (mut bytes, mut share) = (BytesMut::new(), Share::of(&self.small, client));
         let mut is_small = true;
         while let Some(chunk) = stream.next().await {
@@ -159,12 +179,18 @@ impl Drop for Share {
 mod tests {
     use std::io;
 
-    use futures_util::{FutureExt, stream};
+    use futures_util::stream;
 
     use super::*;
 
-    const LIMITS: BodyLimits =
-        BodyLimits { time: Duration::from_millis(50), small: 64 * 4, large: 128 * 4 };
+    const LIMITS: BodyLimits = BodyLimits {
+        time: Duration::from_millis(50),
+        small: 64 * 4,
+        large: 128 * 4,
+        waiting: 20 * 4,
+    };
+    /// Two of them are all that one client may have wait.
+    const HEAD: usize = 1024;
 
     fn client(last: u8) -> Subject {
         Subject::of([192, 0, 2, last].into())
@@ -188,21 +214,42 @@ mod tests {
         let bodies = Bodies::new(LIMITS);
         for kib in [64, 128] {
             for _ in 0..2 {
-                let slow = bodies.read(body(kib, false), usize::MAX, client(1));
-                let other = bodies.read(body(kib, true), usize::MAX, client(1));
+                let slow = bodies.read((HEAD, body(kib, false)), usize::MAX, client(1));
+                let other = bodies.read((HEAD, body(kib, true)), usize::MAX, client(1));
                 let (slow, other) = tokio::join!(slow, other);
                 assert!(is_busy(&other), "{kib}: the slow one had it all");
                 assert!(matches!(slow, Err(Trouble::BodyTooSlow)), "{kib}");
             }
-            let read = bodies.read(body(kib, true), usize::MAX, client(1)).await;
+            let read = bodies.read((HEAD, body(kib, true)), usize::MAX, client(1)).await;
             assert_eq!(read.expect("room").bytes.len(), kib * 1024 - 1);
         }
     }
 
     #[tokio::test]
+    async fn who_waits_for_a_body_has_a_share_for_its_head_and_who_has_it_needs_none() {
+        let bodies = Bodies::new(LIMITS);
+        let read = |head, body| bodies.read((head, body), usize::MAX, client(1));
+        for _ in 0..2 {
+            let never = || Body::from_bytes_stream(stream::pending::<io::Result<Bytes>>());
+            let (first, second, third, whole) = tokio::join!(
+                read(HEAD, never()),
+                read(HEAD, never()),
+                read(0, never()),
+                read(HEAD, body(1, true)),
+            );
+            for slow in [first, second] {
+                assert!(matches!(slow, Err(Trouble::BodyTooSlow)));
+            }
+            assert!(is_busy(&third) && whole.is_ok());
+        }
+        let large = 12 * HEAD;
+        assert!(is_busy(&read(large, body(1, false)).await), "a head alone is too much");
+    }
+
+    #[tokio::test]
     async fn one_client_holds_a_part_of_the_share_and_large_bodies_nothing_of_the_small_ones() {
         let bodies = Bodies::new(LIMITS);
-        let read = |kib, who| bodies.read(body(kib, true), usize::MAX, client(who));
+        let read = |kib, who| bodies.read((HEAD, body(kib, true)), usize::MAX, client(who));
         // What is kept holds its share on.
         let mut kept: Vec<Read> = Vec::new();
         let mut who = 0;

@@ -16,7 +16,7 @@ use crate::{
     domain::{
         Core,
         accounts::Account,
-        caller::{Caller, Credential, Origin},
+        caller::{Caller, Credential, Origin, agent_text},
         error::Error,
         secret::Secret,
         tokens::Issued,
@@ -120,7 +120,7 @@ impl Facts {
             counts_as_public: unsaid || (way.forwarded && !way.trusted) || way.is_by_foreign_name(),
             at_home: direct && way.host().is_some_and(|host| is_home(host, surroundings)),
             nearby: direct && way.host().is_some_and(|host| is_near(host, surroundings)),
-            user_agent: text(headers, header::USER_AGENT).unwrap_or_default().to_owned(),
+            user_agent: agent_text(text(headers, header::USER_AGENT).unwrap_or_default()),
             dialect: "",
             setup_token: text(headers, SETUP_TOKEN).map(Secret::new),
         };

@@ -247,7 +247,8 @@ async fn converse<E: Endpoint + 'static>(
             async move {
                 let mut request = parts.into();
                 let mut rest = lend(&mut request);
-                let response = endpoint.get_response(request).await;
+                // In a box, which is gone while the rest is read: a refused request should take little.
+                let response = Box::pin(endpoint.get_response(request)).await;
                 if let Some(lent) = &rest
                     && timeout(REST_TIME, read_out(lent)).await == Ok(true)
                 {

@@ -45,6 +45,9 @@ use crate::{
 /// What of a path or a method stands in a line of the log, in characters: strangers choose both.
 const SHOWN: usize = 256;
 
+/// What a header takes beside its name and its value, in bytes: HTTP/2 says a short one in a single byte.
+const HEADER: usize = 128;
+
 /// The outermost endpoint.
 pub struct Shell<E> {
     inner: E,
@@ -128,8 +131,9 @@ impl<E: Endpoint<Output = Response>> Shell<E> {
         if body.is_empty() {
             return Ok(None);
         }
+        let head = head_bytes(request);
         // In a box: most requests have no body and should not carry its reading along.
-        Box::pin(self.bodies.read(body, max, client)).await.map(Some)
+        Box::pin(self.bodies.read((head, body), max, client)).await.map(Some)
     }
 
     fn log_request(
@@ -292,6 +296,13 @@ fn drop_basic(headers: &mut HeaderMap) {
     if headers.get_all(header::AUTHORIZATION).iter().any(is_basic) {
         headers.remove(header::AUTHORIZATION);
     }
+}
+
+/// What a request's address and headers take, about.
+fn head_bytes(request: &Request) -> usize {
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let headers = request.headers().iter();
+    path + headers.map(|(name, value)| name.as_str().len() + value.len() + HEADER).sum::<usize>()
 }
 
 fn announced(headers: &HeaderMap) -> usize {

@@ -174,6 +174,7 @@ fn words(error: &pem::Error, wanted: &str) -> String {
 pub struct Https {
     source: Source,
     current: watch::Sender<Arc<ServerConfig>>,
+    /// Of the files that were loaded last; empty while the last try failed.
     stamp: Vec<Option<(u64, i64, i64)>>,
     /// The certificate in use.
     pub certificate: Certificate,
@@ -199,7 +200,8 @@ impl Https {
         self.current.subscribe()
     }
 
-    /// Whether the files are others than those that were read last, or our own certificate is due.
+    /// Whether the files are others than those that were loaded last, or our own certificate is due; always
+    /// after a failure, since a file that may be read again looks no different.
     pub fn is_stale(&self, now: Timestamp) -> bool {
         self.source.stamp() != self.stamp
             || matches!(self.source, Source::SelfSigned { .. })
@@ -211,14 +213,16 @@ impl Https {
     /// # Errors
     /// As [`Self::open`]; the one in use stays.
     pub fn reload(&mut self, now: Timestamp) -> Result<&Certificate, TlsError> {
+        self.stamp.clear();
         // Before reading: whatever is written meanwhile is found the next time.
-        self.stamp = self.source.stamp();
+        let mut stamp = self.source.stamp();
         let certificate = self.source.provide(now)?;
         if let Source::SelfSigned { .. } = self.source {
-            self.stamp = self.source.stamp();
+            stamp = self.source.stamp();
         }
         let config = certificate.to_config().map_err(|error| TlsError(error.to_string()))?;
         self.current.send_replace(config);
+        self.stamp = stamp;
         self.certificate = certificate;
         Ok(&self.certificate)
     }

@@ -1,20 +1,27 @@
 //! Hostile cases: guessing and flooding.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
     process::Stdio,
     time::Duration,
 };
 
+use bytes::Bytes;
 use gatelodge::http::{
     BodyLimits,
     serve::{Limits, Listener, serve},
 };
-use poem::endpoint::make_sync;
+use http_body::Frame;
+use http_body_util::{Either, Empty, StreamBody};
+use poem::{
+    endpoint::make_sync,
+    http::{HeaderMap, HeaderValue, Method, StatusCode},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use super::house::{Answer, House, PASSWORD, Server, cheap, gatelodge, text};
 
@@ -437,10 +444,81 @@ fn large_bodies_that_never_end_refuse_no_sign_in() {
     drop(held);
 }
 
+/// As many requests of HTTP/2 with these headers as one connection from 127.0.0.`from` may have but one,
+/// all of whose bodies never come. The server has all of them when this is done.
+async fn await_bodies(
+    (from, server): (u8, SocketAddr),
+    headers: &HeaderMap,
+) -> JoinSet<hyper::Result<StatusCode>> {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, from], 0))).expect("an address");
+    let stream = socket.connect(server).await.expect("a connection");
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(executor, io).await.expect("HTTP/2");
+    let mut waiting = JoinSet::new();
+    tokio::spawn(connection);
+    let mut ask = |method: Method| {
+        let frames = futures_util::stream::pending::<Result<Frame<Bytes>, io::Error>>();
+        let mut request = hyper::Request::new(match method {
+            Method::GET => Either::Left(Empty::new()),
+            _ => Either::Right(StreamBody::new(frames)),
+        });
+        *request.method_mut() = method;
+        *request.uri_mut() = format!("http://{server}/health").parse().expect("an address");
+        request.headers_mut().clone_from(headers);
+        sender.send_request(request)
+    };
+    for _ in 0..31 {
+        let asked = ask(Method::POST);
+        waiting.spawn(async { asked.await.map(|answer| answer.status()) });
+    }
+    // It has no body, waits for none, and comes behind all others.
+    assert_eq!(ask(Method::GET).await.expect("an answer").status(), 200);
+    waiting
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_whose_bodies_never_come_are_bounded_with_their_headers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    add_user(folder.path(), "ann", &[]);
+    let server = Server::start(folder.path(), &[]);
+    let mut headers = HeaderMap::new();
+    for name in ["user-agent", "x-b", "x-c", "x-d", "x-e", "x-f", "x-g"] {
+        // Each of them is sent as it is, and not as what came before.
+        let mut large = HeaderValue::from_bytes(&[b'x'; 4_000]).expect("a header");
+        large.set_sensitive(true);
+        headers.insert(name, large);
+    }
+    let before = memory(&server, "VmHWM:");
+    let mut crowd = Vec::new();
+    for _ in 0..64 {
+        crowd.push(await_bodies((2, server.address), &headers).await);
+    }
+    let body = json!({"username": "ann", "password": PASSWORD});
+    assert_eq!(server.json("POST", "/api/v1/auth/login", "", &body).status, 200);
+    // 1,984 requests of 28 kB each.
+    let grown = memory(&server, "VmHWM:") - before;
+    assert!(grown < 32 * KIB, "{grown} KiB");
+    let mut refused = 0;
+    while refused < 1_800 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        for connection in &mut crowd {
+            while let Some(status) = connection.try_join_next() {
+                let status = status.expect("no panic").expect("an answer");
+                assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+                refused += 1;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_does_not_come_in_time_is_answered_and_gives_back_its_share() {
     // One body of one client's finds room.
-    let bodies = BodyLimits { time: Duration::from_millis(50), small: 4, large: 4 };
+    let time = Duration::from_millis(50);
+    let bodies = BodyLimits { time, small: 4, large: 4, ..BodyLimits::default() };
     let house = House::lived_in_with(|plan| plan.http.bodies = bodies).await;
     let body = json!({"username": "ann", "password": PASSWORD});
     let login = || house.post("/api/v1/auth/login").json(&body);

@@ -196,6 +196,25 @@ async fn a_provider_that_is_down_at_the_start_is_found_once_it_is_up() {
     refused(&try_it(&house, &provider).await, 503, "token answer cannot be reached");
 }
 
+#[tokio::test]
+async fn a_provider_that_does_not_answer_is_asked_once_however_many_give_up() {
+    let provider = Provider::start().await;
+    let plan = provider.plan("home");
+    let house = House::lived_in_with(|house| {
+        plan(house);
+        house.settings.sso.patience = Duration::from_millis(500);
+    });
+    let house = house.await;
+    provider.change(|state| state.hangs.push(DISCOVERY));
+    // They click, see nothing, and click again.
+    for _ in 0..8 {
+        let given_up = tokio::time::timeout(Duration::from_millis(20), house.get(LOGIN).send());
+        assert!(given_up.await.is_err(), "there is no answer so soon");
+    }
+    refused(&house.get(LOGIN).send().await, 503, "takes too long");
+    assert_eq!(provider.asked(DISCOVERY), 1, "what the first one began went on to its end");
+}
+
 type Change = fn(&mut State);
 
 fn reply(state: &mut State, path: &'static str, answer: Vec<u8>) {

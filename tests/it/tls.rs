@@ -256,6 +256,36 @@ fn a_certificate_that_will_not_do_leaves_the_one_from_before_in_place() {
 }
 
 #[test]
+fn a_certificate_that_did_not_load_is_tried_again_although_its_files_look_the_same() {
+    let home = folder();
+    Authority::new(home.path()).issue(home.path(), 60);
+    let [cert, key] = ["chain.pem", "key.pem"].map(|name| home.path().join(name));
+    let now = Clock::real().now();
+    let source = Source::Files { cert: cert.clone(), key };
+    let mut https = Https::open(source, now).expect("a certificate");
+    assert!(!https.is_stale(now));
+    let good = fs::read(&cert).expect("a file");
+    // As when somebody else may read it for a while: neither inode nor time tells.
+    let write = |text: &[u8]| {
+        fs::write(&cert, text).expect("written");
+        let file = fs::File::options().write(true).open(&cert).expect("a file");
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1)).expect("a time");
+    };
+    write(b"no certificate");
+    assert!(https.is_stale(now));
+    https.reload(now).expect_err("no certificate");
+    write(&good);
+    assert!(https.is_stale(now), "it is tried until it is loaded");
+    https.reload(now).expect("a certificate");
+    assert!(!https.is_stale(now));
+    // Also where somebody asked, and the files were those that were loaded all the time.
+    write(b"no certificate");
+    https.reload(now).expect_err("no certificate");
+    write(&good);
+    assert!(https.is_stale(now));
+}
+
+#[test]
 fn sighup_ends_no_server_that_has_no_certificate() {
     let home = folder();
     let server = Server::start(home.path(), &[]);

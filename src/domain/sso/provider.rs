@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Client, RequestBuilder, Url, header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     ProviderSettings, SsoSettings,
@@ -68,7 +68,7 @@ struct State {
 /// All providers of the configuration.
 pub struct Providers {
     client: OnceLock<Client>,
-    states: HashMap<String, Mutex<State>>,
+    states: HashMap<String, Arc<Mutex<State>>>,
     patience: Duration,
 }
 
@@ -165,7 +165,7 @@ fn form(fields: &[(&str, &str)]) -> String {
 
 impl Providers {
     pub fn new(settings: &SsoSettings) -> Self {
-        let states = settings.providers.iter().map(|p| (p.name.clone(), Mutex::default()));
+        let states = settings.providers.iter().map(|p| (p.name.clone(), Arc::default()));
         Self { client: OnceLock::new(), states: states.collect(), patience: settings.patience }
     }
 
@@ -177,6 +177,12 @@ impl Providers {
         Ok(self.client.get_or_init(|| made))
     }
 
+    /// One at a time: others wait, and find what the first one found.
+    async fn state(&self, provider: &ProviderSettings) -> Result<OwnedMutexGuard<State>, Trouble> {
+        let state = self.states.get(&provider.name).ok_or(Trouble::Client)?;
+        Ok(Arc::clone(state).lock_owned().await)
+    }
+
     /// What is known of a provider, asked for if it is not known or old. Somebody who is known from
     /// before stays so while the provider is down.
     pub async fn found(
@@ -184,8 +190,7 @@ impl Providers {
         provider: &ProviderSettings,
         clock: &Clock,
     ) -> Result<Arc<Found>, Trouble> {
-        let state = self.states.get(&provider.name).ok_or(Trouble::Client)?;
-        let mut state = state.lock().await;
+        let state = self.state(provider).await?;
         let now = clock.ticks();
         let fresh = |at: Duration, life| now.saturating_sub(at) < life;
         if let Some(found) = state.found.as_ref().filter(|found| fresh(found.asked_at, KEPT)) {
@@ -196,38 +201,31 @@ impl Providers {
         {
             return state.found.clone().ok_or_else(|| trouble.clone());
         }
-        match self.discover(provider, now).await {
-            Ok(found) => {
-                let found = Arc::new(found);
-                *state = State {
-                    found: Some(Arc::clone(&found)),
-                    failed: None,
-                    refreshed: state.refreshed,
-                };
-                Ok(found)
-            }
-            Err(trouble) => {
-                state.failed = Some((clock.ticks(), trouble.clone()));
-                state.found.clone().ok_or(trouble)
-            }
-        }
+        let known = state.found.clone();
+        let discovered = self.discovered(provider, state, clock).await;
+        discovered.or_else(|trouble| known.ok_or(trouble))
     }
 
-    async fn discover(&self, provider: &ProviderSettings, now: Duration) -> Result<Found, Trouble> {
-        let client = self.client()?;
-        let url = discovery_url(&provider.issuer_url)?;
-        let written: Written = json(client.get(url), Part::Discovery, self.patience).await?;
-        let found = Found::of(&written, &provider.issuer_url)?;
-        let keys = self.keys(&found.jwks_uri).await?;
-        Ok(Found { keys, asked_at: now, ..found })
-    }
-
-    async fn keys(&self, url: &Url) -> Result<Vec<Key>, Trouble> {
-        let (status, set) = ask(self.client()?.get(url.clone()), Part::Keys, self.patience).await?;
-        match status {
-            200 => id_token::keys(&set).ok_or(Trouble::NotJson(Part::Keys)),
-            status => Err(Trouble::Status(Part::Keys, status)),
-        }
+    /// Asks anew and notes what came of it, whoever hangs up meanwhile: the look-up of a name goes on in
+    /// a thread of its own until the system ends it, and each impatient click would begin another.
+    async fn discovered(
+        &self,
+        provider: &ProviderSettings,
+        mut state: OwnedMutexGuard<State>,
+        clock: &Clock,
+    ) -> Result<Arc<Found>, Trouble> {
+        let (client, patience) = (self.client()?.clone(), self.patience);
+        let (issuer, clock) = (provider.issuer_url.clone(), clock.clone());
+        let asked = tokio::spawn(async move {
+            let now = clock.ticks();
+            let found = discover(&client, &issuer, patience, now).await.map(Arc::new);
+            match &found {
+                Ok(found) => (state.found, state.failed) = (Some(Arc::clone(found)), None),
+                Err(trouble) => state.failed = Some((clock.ticks(), trouble.clone())),
+            }
+            found
+        });
+        asked.await.unwrap_or(Err(Trouble::Client))
     }
 
     /// Asks for keys anew, because one is unknown; `None` when that was done a moment ago.
@@ -237,8 +235,7 @@ impl Providers {
         old: &Found,
         clock: &Clock,
     ) -> Result<Option<Arc<Found>>, Trouble> {
-        let state = self.states.get(&provider.name).ok_or(Trouble::Client)?;
-        let mut state = state.lock().await;
+        let mut state = self.state(provider).await?;
         let now = clock.ticks();
         if let Some(newer) = state.found.as_ref().filter(|found| found.asked_at > old.asked_at) {
             return Ok(Some(Arc::clone(newer)));
@@ -248,9 +245,7 @@ impl Providers {
             return Ok(state.found.clone());
         }
         state.refreshed = Some(now);
-        let found = Arc::new(self.discover(provider, now).await?);
-        state.found = Some(Arc::clone(&found));
-        Ok(Some(found))
+        self.discovered(provider, state, clock).await.map(Some)
     }
 
     /// Exchanges a code for the person that it stands for.
@@ -355,6 +350,24 @@ impl Providers {
         }
         Ok(())
     }
+}
+
+/// What a provider says of itself, with its keys.
+async fn discover(
+    client: &Client,
+    issuer: &str,
+    patience: Duration,
+    now: Duration,
+) -> Result<Found, Trouble> {
+    let url = discovery_url(issuer)?;
+    let written: Written = json(client.get(url), Part::Discovery, patience).await?;
+    let found = Found::of(&written, issuer)?;
+    let (status, set) = ask(client.get(found.jwks_uri.clone()), Part::Keys, patience).await?;
+    if status != 200 {
+        return Err(Trouble::Status(Part::Keys, status));
+    }
+    let keys = id_token::keys(&set).ok_or(Trouble::NotJson(Part::Keys))?;
+    Ok(Found { keys, asked_at: now, ..found })
 }
 
 /// Whether something is missing that userinfo may know.
