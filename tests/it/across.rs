@@ -205,7 +205,7 @@ async fn what_another_process_does_is_true_in_all_dialects_of_a_running_server()
             "deleted" => core.user_delete(&operator, mia).await.expect("gone"),
             _ => drop(core.user_update(&operator, mia, change).await.expect("changed")),
         }
-        let noticed = (0..200).any(|_| {
+        let noticed = (0..2400).any(|_| {
             std::thread::sleep(Duration::from_millis(25));
             Native.present(&tokens[0].1).on(&server).status == 401
         });

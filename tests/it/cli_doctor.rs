@@ -305,8 +305,9 @@ fn a_container_can_ask_for_health() {
     assert_eq!(health(home.path(), &both).succeeded(), "healthy\n");
     let (ended_well, _) = server.terminate();
     assert!(ended_well);
-    let line = health(home.path(), &format!("127.0.0.1:{port}")).refused();
-    assert!(line.starts_with(&format!("not healthy: 127.0.0.1:{port}: no server")), "{line}");
+    // Somebody else's server may have the port of the old one by now.
+    let line = health(home.path(), "127.0.0.1:1").refused();
+    assert!(line.starts_with("not healthy: 127.0.0.1:1: no server"), "{line}");
 }
 
 #[test]

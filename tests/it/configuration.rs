@@ -198,7 +198,8 @@ fn without_a_file_it_serves_from_the_working_folder() {
     let server = Server::start(home.path(), &[]);
     first_account(&server);
     assert!(home.path().join("gatelodge.db").exists());
-    assert!(server.log().contains("database ") && server.log().contains("gatelodge.db"));
+    let line = &server.lines("database ", 1)[0];
+    assert!(line.contains("gatelodge.db"), "{line}");
     let mode = |server: &Server| {
         let answer = server.json("GET", "/api/v1/setup/status", "", &Value::Null);
         text(&answer.json()["registration_mode"])

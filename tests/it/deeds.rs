@@ -7,6 +7,8 @@ use std::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -121,6 +123,17 @@ impl Ledger {
     /// How many deeds were acknowledged.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many deeds were acknowledged. After five minutes it goes on without them: who
+    /// fails in the middle of a load never ends it.
+    pub fn wait_for(&self, least: u64) {
+        for _ in 0..300_000 {
+            if self.acknowledged() >= least {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// An account, its sessions and keys, and the end of some of them.
@@ -270,7 +283,7 @@ pub fn under_load<T>(
     meanwhile: impl FnOnce(&AtomicBool) -> T,
 ) -> T {
     let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| ledger.work(server, admin, &stop, moment));
         }

@@ -1,6 +1,6 @@
 //! Faults: the clock is set back an hour and on a day, by Debian's `faketime`, under a real server.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, thread, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -84,6 +84,15 @@ impl Clocked {
         self.server.json("GET", "/api/v1/system", token, &Value::Null).text()
     }
 
+    /// Until nothing is told of the clock: the line that `set` saw may have been about what went before.
+    fn is_right(&self, token: &str) {
+        let right = (0..2400).any(|_| {
+            thread::sleep(Duration::from_millis(25));
+            !self.kinds(token).contains("\"clock_")
+        });
+        assert!(right, "{}", self.kinds(token));
+    }
+
     /// A wrong sign-in from somewhere.
     fn guess(&self, from: &str) -> u16 {
         let body = json!({"username": "ann", "password": "Wrong-guess-1"}).to_string();
@@ -122,7 +131,7 @@ fn a_clock_that_goes_back_an_hour_locks_nobody_out_and_revives_nothing() {
 
     house.set(0);
     assert_eq!((house.me(&token), house.me(&second), house.me(&gone)), (200, 401, 401));
-    assert!(!house.kinds(&token).contains("\"clock_"), "all is right again");
+    house.is_right(&token);
     let (ended_well, log) = house.server.terminate();
     assert!(ended_well && !log.contains(" panic "), "{log}");
     assert!(log.contains("is over"), "{log}");
@@ -165,7 +174,7 @@ fn a_clock_that_goes_on_a_day_ends_what_ends_and_nothing_of_it_stays() {
     assert!(house.kinds(&later).contains("\"clock_behind\""), "the last event is of the future");
     let (fresh, _) = house.sign_in();
     assert_eq!(house.me(&fresh), 200);
-    assert!(!house.kinds(&fresh).contains("\"clock_"), "all is right again");
+    house.is_right(&fresh);
     assert_eq!(reset("Chestnut-tree-8"), 200, "the link is good again, for the time it had");
     assert_ne!(reset("Chestnut-tree-9"), 200, "and once");
     let (ended_well, log) = house.server.terminate();

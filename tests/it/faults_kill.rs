@@ -42,8 +42,14 @@ fn what_was_acknowledged_before_a_kill_is_there_and_what_was_ended_stays_ended()
     let (mut there, mut ended) = (0, 0);
     for round in 1..=kills {
         let token = admin(&server);
-        let moment = Duration::from_millis(dice.below(600));
+        // Every second round lasts until each of the clients has ended something; the others may be
+        // killed with their first deed.
+        let surely = if round % 2 == 1 { 60 } else { 0 };
+        let least = ledger.acknowledged() + surely + dice.below(300);
+        let moment = Duration::from_micros(dice.below(10_000));
         under_load((&ledger, &server, &token), &|| 0, |_| {
+            ledger.wait_for(least);
+            // Anywhere within a deed, not only right after one.
             thread::sleep(moment);
             let killed = Command::new("kill").args(["-9", &server.pid().to_string()]).status();
             assert!(killed.expect("kill").success());
@@ -86,9 +92,13 @@ fn a_stop_under_load_finishes_what_was_begun_and_keeps_what_was_acknowledged() {
     for _ in 0..5 {
         let server = Server::start(home.path(), &NO_THROTTLE);
         let token = admin(&server);
-        let (moment, before) = (100 + dice.below(300), ledger.acknowledged());
+        let before = ledger.acknowledged();
+        // After a whole life of nine deeds something of it is there.
+        let least = before + 10 + dice.below(60);
+        let moment = Duration::from_micros(dice.below(10_000));
         under_load((&ledger, &server, &token), &|| 0, |_| {
-            thread::sleep(Duration::from_millis(moment));
+            ledger.wait_for(least);
+            thread::sleep(moment);
             let told = Command::new("kill").arg(server.pid().to_string()).status();
             assert!(told.expect("kill").success());
         });

@@ -569,7 +569,7 @@ async fn connections_that_stay_silent_or_dribble_a_header_give_back_their_places
 async fn a_connection_of_http_2_that_only_answers_pings_gives_back_its_place() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let address = listener.local_addr().expect("an address");
-    let limits = Limits { header_time: Duration::from_millis(100), ..Limits::connections(1) };
+    let limits = Limits { header_time: Duration::from_secs(1), ..Limits::connections(1) };
     let endpoint = make_sync(|_| "served");
     tokio::spawn(serve(vec![Listener::plain(listener)], endpoint, limits, std::future::pending()));
     for round in 0..2 {
@@ -596,7 +596,7 @@ async fn a_connection_of_http_2_that_only_answers_pings_gives_back_its_place() {
 async fn a_connection_of_http_2_that_takes_no_answer_gives_back_its_place() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let address = listener.local_addr().expect("an address");
-    let limits = Limits { header_time: Duration::from_millis(100), ..Limits::connections(1) };
+    let limits = Limits { header_time: Duration::from_secs(1), ..Limits::connections(1) };
     let endpoint = make_sync(|_| bytes::Bytes::from(vec![b'x'; 100_000]));
     tokio::spawn(serve(vec![Listener::plain(listener)], endpoint, limits, std::future::pending()));
     // No room at all, and room for one byte.

@@ -416,15 +416,16 @@ impl Server {
         let kept = Arc::clone(&log);
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                // First, so that whoever waits for this line finds it in the log.
+                kept.lock().expect("unpoisoned").push_str(&format!("{line}\n"));
                 if let Some(rest) = line.split("serves on http://").nth(1) {
                     let address = rest.split([',', '"']).next().unwrap_or_default();
                     let address = address.parse::<SocketAddr>().expect("an address");
                     ready.send(address).expect("heard");
                 }
-                kept.lock().expect("unpoisoned").push_str(&format!("{line}\n"));
             }
         });
-        let address = match wait.recv_timeout(Duration::from_secs(20)) {
+        let address = match wait.recv_timeout(Duration::from_secs(60)) {
             Ok(address) => address,
             Err(error) => panic!("{error}: {}", log.lock().expect("unpoisoned")),
         };
@@ -440,7 +441,7 @@ impl Server {
     }
 
     fn wait_until_healthy(&self) {
-        for _ in 0..200 {
+        for _ in 0..2400 {
             if self.ask("GET", "/health", &[], "").is_some_and(|answer| answer.status == 200) {
                 return;
             }
@@ -457,7 +458,7 @@ impl Server {
     /// lag behind.
     #[track_caller]
     pub fn lines(&self, part: &str, wanted: usize) -> Vec<String> {
-        for _ in 0..800 {
+        for _ in 0..2400 {
             let log = self.log();
             let found: Vec<_> =
                 log.lines().filter(|line| line.contains(part)).map(str::to_owned).collect();
@@ -507,6 +508,26 @@ impl Server {
         self.child.id()
     }
 
+    /// Its sockets: connections that it has taken, its listener and what is its own.
+    pub fn sockets(&self) -> usize {
+        let folder = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("its files");
+        let links = folder.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+    }
+
+    /// The same once they stay: connections of what went before take a moment to close.
+    pub fn sockets_once_quiet(&self) -> usize {
+        let mut counts = vec![self.sockets()];
+        while counts.len() < 10
+            || counts.iter().rev().take(10).any(|n| *n != counts[counts.len() - 1])
+        {
+            assert!(counts.len() < 2400, "never quiet: {counts:?}");
+            std::thread::sleep(Duration::from_millis(25));
+            counts.push(self.sockets());
+        }
+        counts[counts.len() - 1]
+    }
+
     /// SIGTERM, and how it ended.
     pub fn terminate(mut self) -> (bool, String) {
         Command::new("kill").arg(self.child.id().to_string()).status().expect("kill");
@@ -529,6 +550,17 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// An address at which nobody listens until its test does, and what keeps it for the test: a socket that
+/// never listens. Whoever asks for any port gets another one, whoever names this one may have it beside
+/// the socket, as each sets `SO_REUSEADDR`.
+pub fn kept_address() -> (tokio::net::TcpSocket, SocketAddr) {
+    let keeper = tokio::net::TcpSocket::new_v4().expect("a socket");
+    keeper.set_reuseaddr(true).expect("set");
+    keeper.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    let address = keeper.local_addr().expect("an address");
+    (keeper, address)
 }
 
 /// Settings for tests in which the cost of a hash does not matter.

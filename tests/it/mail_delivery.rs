@@ -264,7 +264,12 @@ fn a_letter_whose_fate_a_kill_9_left_open_comes_once_more_under_the_same_id() {
     server.wait_for(1);
     house.kill();
     let house = started(home.path(), &server);
-    let waiting = letters_of(&house, "");
+    // It says so soon after it serves.
+    let mut waiting = letters_of(&house, "");
+    while waiting[0]["last_error"].is_null() {
+        std::thread::yield_now();
+        waiting = letters_of(&house, "");
+    }
     assert_eq!(waiting.len(), 1, "{waiting:?}");
     let error = text(&waiting[0]["last_error"]);
     assert!(error.starts_with("interrupted while it was handed over"), "{error}");

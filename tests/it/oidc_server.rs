@@ -6,7 +6,6 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use aws_lc_rs::{
@@ -355,7 +354,6 @@ impl Provider {
                 base: BASE.to_owned(),
                 auto_create: true,
                 providers: vec![provider.clone()],
-                patience: Duration::from_millis(500),
                 ..SsoSettings::default()
             };
         }

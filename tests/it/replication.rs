@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::atomic::Ordering,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use gatelodge::db::{Checkpoints, FILE_NAME, examine::wal_of};
@@ -22,15 +22,12 @@ use super::{
 
 const EXTERNAL: [(&str, &str); 2] = [NO_THROTTLE[0], ("GATELODGE_STORAGE__CHECKPOINT", "external")];
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 fn work(ledger: &Ledger, server: &Server, token: &str, more: u64) {
     let least = ledger.acknowledged() + more;
     under_load((ledger, server, token), &|| 0, |stop| {
-        for _ in 0..1200 {
-            thread::sleep(Duration::from_millis(25));
-            if ledger.acknowledged() >= least {
-                break;
-            }
-        }
+        ledger.wait_for(least);
         stop.store(true, Ordering::Relaxed);
     });
 }
@@ -72,8 +69,8 @@ fn with_external_nobody_of_us_takes_a_checkpoint_and_another_process_may() {
     replicator.busy_timeout(Duration::from_secs(5)).expect("set");
     let least = ledger.acknowledged() + 300;
     let taken = under_load((&ledger, &server, &token), &|| 0, |stop| {
-        let mut taken = 0;
-        while ledger.acknowledged() < least {
+        let (mut taken, begun) = (0, Instant::now());
+        while (ledger.acknowledged() < least || taken == 0) && begun.elapsed() < MINUTE {
             thread::sleep(Duration::from_millis(40));
             let sql = "PRAGMA wal_checkpoint(RESTART)";
             let busy: i64 = replicator.query_row(sql, [], |row| row.get(0)).expect("a checkpoint");

@@ -5,7 +5,6 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs,
     io::{BufRead, BufReader},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
 };
@@ -13,7 +12,7 @@ use std::{
 use reqwest::{Client, Method, Response, Url, redirect::Policy};
 use serde_json::{Value, json};
 
-use super::house::{PASSWORD, Server, cheap};
+use super::house::{PASSWORD, Server, cheap, kept_address};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oidc");
 /// More steps than any sign-in has.
@@ -163,11 +162,6 @@ fn form_of(page: &str) -> Option<(String, HashMap<String, String>)> {
     Some((action, inputs.collect()))
 }
 
-fn free_address() -> String {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    free.local_addr().expect("an address").to_string()
-}
-
 fn configuration(home: &str, issuer: &str, algorithm: &str) -> String {
     let secret = match algorithm {
         "EdDSA" => String::new(),
@@ -187,7 +181,8 @@ async fn people_sign_in_through_a_real_provider_by_its_own_form() {
         eprintln!("NOT CHECKED: the OpenID provider of tests/oidc; run npm ci there");
         return;
     };
-    let address = free_address();
+    let (_keeper, address) = kept_address();
+    let address = address.to_string();
     let home = format!("http://{address}");
     let provider = Provider::start(&installed, &format!("{home}/auth/sso/callback"));
     for algorithm in ["RS256", "ES256", "EdDSA"] {

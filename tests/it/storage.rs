@@ -299,7 +299,7 @@ fn a_full_disk_refuses_what_writes_and_loses_nothing() {
     limit_files(&server, None);
     assert_eq!(add(&server, &token, "after").status, 201);
     assert_eq!(server.json("POST", "/api/v1/auth/login", "", &body).status, 200);
-    assert!(server.log().contains("trouble kind=storage"), "{}", server.log());
+    server.lines("trouble kind=storage", 1);
     server.kill();
 
     let server = Server::start(home.path(), &[]);

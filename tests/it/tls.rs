@@ -343,7 +343,7 @@ async fn a_handshake_that_does_not_end_gives_back_its_place() {
     let https = Https::open(source, now).expect("a certificate");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let address = listener.local_addr().expect("an address");
-    let limits = Limits { handshake_time: Duration::from_millis(200), ..Limits::connections(3) };
+    let limits = Limits { handshake_time: Duration::from_secs(2), ..Limits::connections(3) };
     let listeners = vec![Listener::secure(listener, https.current())];
     let endpoint = make_sync(|_| "served");
     tokio::spawn(serve(listeners, endpoint, limits, std::future::pending()));
