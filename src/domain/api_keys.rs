@@ -12,6 +12,7 @@ use super::{
     page::{Page, PageOf},
     permissions::{API_KEYS_DELETE, API_KEYS_READ, API_KEYS_WRITE, Permissions},
     secret::{Secret, TokenDigest, checksum_text, random_text, random_uuid},
+    sessions,
 };
 
 const SHOWN: usize = 8;
@@ -328,7 +329,8 @@ impl Core {
         let asking = caller.clone();
         let event = Event::new(EventKind::ApiKeyCreated, caller, now).of(owner).about(&key.name);
         let key = self
-            .deed(Stale::Of(owner), move |transaction, _| {
+            .deed(Stale::Of(owner), move |transaction, now| {
+                sessions::must_live(transaction, &asking, now)?;
                 let mut key = key;
                 let rights = accounts::must_exist(transaction, owner)?.permissions;
                 asking.must_cover(&rights)?;
@@ -423,6 +425,7 @@ impl Core {
         };
         let asking = caller.clone();
         self.deed(Stale::OfWhom(|key: &ApiKey| Some(key.account)), move |transaction, now| {
+            sessions::must_live(transaction, &asking, now)?;
             let mut key = reachable(transaction, &asking, &id, API_KEYS_WRITE)?;
             key.name = change.name.unwrap_or(key.name);
             if let Some(permissions) = permissions {

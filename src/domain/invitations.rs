@@ -16,6 +16,7 @@ use super::{
     page::{Page, PageOf},
     permissions::{self, DEFAULT_ROLE, INVITATIONS_READ, INVITATIONS_WRITE, Permissions},
     secret::{Secret, TokenDigest, random_uuid},
+    sessions,
 };
 
 const DEFAULT_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -292,6 +293,7 @@ impl Core {
         let (asking, settings) = (caller.clone(), self.settings.clone());
         let invitation = self
             .deed(Stale::Nobodys, move |transaction, now| {
+                sessions::must_live(transaction, &asking, now)?;
                 permissions::grantable(transaction, &asking, &invitation.role)?;
                 insert(transaction, &invitation, TokenDigest::of(token.reveal()))?;
                 if let (Some(recipient), true) = (&invitation.email, settings.link_base.is_some()) {
@@ -340,6 +342,7 @@ impl Core {
         caller.must(INVITATIONS_WRITE)?;
         let asking = caller.clone();
         self.deed(Stale::Nobodys, move |transaction, now| {
+            sessions::must_live(transaction, &asking, now)?;
             let invitation = row_by_id(transaction, &id)?;
             let role = permissions::of_role(transaction, &invitation.role)?;
             asking.must_cover(&role)?;

@@ -213,6 +213,7 @@ impl Core {
         caller.must(USERS_DELETE)?;
         let asking = caller.clone();
         self.deed(Stale::Of(id), move |transaction, now| {
+            sessions::must_live(transaction, &asking, now)?;
             let account = accounts::must_exist(transaction, id)?;
             asking.must_cover(&account.permissions)?;
             if asking.account_id() == Some(id) {
@@ -257,6 +258,7 @@ impl Core {
         must_be_another(caller, id)?;
         let (asking, settings) = (caller.clone(), self.settings.clone());
         self.deed(Stale::Nobodys, move |transaction, now| {
+            sessions::must_live(transaction, &asking, now)?;
             let account = accounts::must_exist(transaction, id)?;
             asking.must_cover(&account.permissions)?;
             identities::must_take_password(transaction, id)?;

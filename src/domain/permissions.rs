@@ -13,6 +13,7 @@ use super::{
     known::Stale,
     letters,
     secret::sha256,
+    sessions,
 };
 
 pub const USERS_READ: &str = "users-read";
@@ -304,9 +305,11 @@ impl Core {
         caller.must(ROLES_WRITE)?;
         let (name, description, permissions) = draft.check()?;
         caller.must_cover(&permissions)?;
+        let asking = caller.clone();
         let event = role_events(EventKind::RoleCreated, caller, &name, self.clock.now());
         // A permission that is new is the admins' too.
         self.deed(Stale::Everybodys, move |transaction, now| {
+            sessions::must_live(transaction, &asking, now)?;
             transaction
                 .prepare_cached(
                     "INSERT INTO roles (name, description, permissions, built_in, created_at, updated_at)
@@ -336,6 +339,7 @@ impl Core {
         let asking = caller.clone();
         let event = role_events(EventKind::RoleUpdated, caller, &name, self.clock.now());
         self.deed(Stale::Everybodys, move |transaction, now| {
+            sessions::must_live(transaction, &asking, now)?;
             let was = changeable(transaction, &asking, &name)?;
             if !was.permissions.covers(&permissions) {
                 // Whoever made one had the rights for what the role was only.
@@ -362,6 +366,7 @@ impl Core {
         let event = role_events(EventKind::RoleDeleted, caller, &name, self.clock.now());
         let in_use = self.configured_roles().any(|role| role == name);
         self.deed(Stale::Everybodys, move |transaction, now| {
+            sessions::must_live(transaction, &asking, now)?;
             changeable(transaction, &asking, &name)?;
             if in_use {
                 return Err(Error::Conflict(Clash::RoleInUse));

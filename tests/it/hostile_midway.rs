@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use gatelodge::domain::caller::Caller;
+use poem::http::Method;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -212,6 +213,29 @@ async fn rights_that_went_meanwhile_stop_nobody_at_their_own_account() {
     let token = house.token("ann").await;
     let asked = house.post("/api/v1/user/password").bearer(&token).json(&thiefs_change());
     assert_eq!(overtaken(&house, asked, 2, DEMOTED).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_was_signed_out_meanwhile_leaves_nothing_behind() {
+    let house = house().await;
+    let bob = format!("/api/v1/users/{}", text(&house.login("bob").await["user"]["id"]));
+    let gone = SESSIONS_END.replace("'bob'", "'ann'");
+    let role = json!({"name": "helpers", "description": "", "permissions": []});
+    for (method, path, body) in [
+        (Method::POST, "/api/v1/api-keys".to_owned(), json!({"name": "for later"})),
+        (Method::POST, "/api/v1/invitations".to_owned(), json!({"role": "admin"})),
+        (Method::POST, format!("{bob}/reset-link"), json!({})),
+        (Method::POST, "/api/v1/roles".to_owned(), role),
+        (Method::DELETE, bob.clone(), Value::Null),
+    ] {
+        let token = house.token("ann").await;
+        // Remembered from here on: only the deed itself can find out.
+        assert_eq!(house.get("/api/v1/user").bearer(&token).send().await.status, 200);
+        let asked = house.ask(method, &path).bearer(&token);
+        let asked = if body.is_null() { asked } else { asked.json(&body) };
+        let answer = overtaken(&house, asked, 0, &gone).await;
+        assert_eq!(answer.status, 401, "{path}: {}", answer.text());
+    }
 }
 
 #[tokio::test]
