@@ -93,7 +93,7 @@ fn a_stop_under_load_finishes_what_was_begun_and_keeps_what_was_acknowledged() {
         let server = Server::start(home.path(), &NO_THROTTLE);
         let token = admin(&server);
         let before = ledger.acknowledged();
-        // After a whole life of nine deeds something of it is there.
+        // After a whole life, eight deeds at the most, something of it is there.
         let least = before + 10 + dice.below(60);
         let moment = Duration::from_micros(dice.below(10_000));
         under_load((&ledger, &server, &token), &|| 0, |_| {

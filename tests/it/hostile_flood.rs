@@ -534,7 +534,7 @@ async fn a_body_that_does_not_come_in_time_is_answered_and_gives_back_its_share(
 async fn connections_that_stay_silent_or_dribble_a_header_give_back_their_places() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let address = listener.local_addr().expect("an address");
-    let limits = Limits { header_time: Duration::from_millis(200), ..Limits::connections(4) };
+    let limits = Limits { header_time: Duration::from_secs(1), ..Limits::connections(4) };
     let endpoint = make_sync(|_| "served");
     tokio::spawn(serve(vec![Listener::plain(listener)], endpoint, limits, std::future::pending()));
     let asked = tokio::task::spawn_blocking(move || {
