@@ -28,6 +28,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -35,6 +36,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 pub use house::{calm_the_allocator, http_settings, runtime, settings};
 
 use crate::{config::Config, domain::error::Error};
+
+/// How long threads that block may still take when all is done.
+const THREADS_END: Duration = Duration::from_secs(3);
 
 /// One login for everything in your home lab.
 #[derive(Parser)]
@@ -173,7 +177,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         owner::become_owner(&config.data_dir)?;
     }
     let runtime = house::runtime().map_err(trouble)?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match command {
             // These two are for what is wrong, so they want to hear of it.
             Command::Config(command) => config::run(loaded, &command),
@@ -188,7 +192,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Sso(command) => sso::run(loaded?, command).await,
             Command::Openapi(command) => openapi::run(&command),
         }
-    })
+    });
+    // A name that is looked up in vain would keep the process for half a minute.
+    runtime.shutdown_timeout(THREADS_END);
+    done
 }
 
 fn load(file: Option<PathBuf>) -> Result<Config, Failure> {

@@ -59,7 +59,7 @@ settings! {
     allow_weak: bool = "false", Rule::Flag;
     /// Passwords hashed at the same time. Not set: half the processor cores, at least 1.
     hash_lanes: Option<usize> = "", Rule::Whole(1, 64, "lanes");
-    /// Sign-ins that may wait for a free lane before others are told to come back later; as many again may wait for others of their own address.
+    /// Sign-ins that may wait for a free lane before others are told to come back later; as many again of one address, and twice as many of all, may wait for others of their own address.
     hash_queue: usize = "256", Rule::Whole(1, 65_536, "waiting sign-ins");
     /// A file for the generated master secret. Not set: it is kept in the database.
     master_key_file: Option<PathBuf> = "", Rule::Path;

@@ -63,9 +63,13 @@ impl Scratch {
     /// # Errors
     /// What the file system says.
     pub fn keep(self, name: &Path) -> io::Result<()> {
-        fs::File::open(&self.path)?.sync_all()?;
-        fs::rename(&self.path, name)?;
+        self.rename(name)?;
         sync_folder(name)
+    }
+
+    fn rename(self, name: &Path) -> io::Result<()> {
+        fs::File::open(&self.path)?.sync_all()?;
+        fs::rename(&self.path, name)
     }
 }
 
@@ -432,8 +436,8 @@ fn write_out(
 
 /// So many bytes are there under a name of their own, or nothing is.
 fn kept(copy: Scratch, path: &Path) -> io::Result<u64> {
-    let kept = copy.keep(path).and_then(|()| size(path));
-    // It has its name already where only the folder could not be synced.
+    copy.rename(path)?;
+    let kept = sync_folder(path).and_then(|()| size(path));
     kept.inspect_err(|_| drop(fs::remove_file(path)))
 }
 

@@ -25,7 +25,7 @@ pub enum Error {
     Throttled {
         retry_after: Duration,
     },
-    /// The hash queue is full.
+    /// The hash queue is full, or another queue.
     Busy {
         retry_after: Duration,
     },

@@ -205,7 +205,8 @@ impl Core {
             let Some(found) = all.iter().find(|known| known.id == identity) else {
                 return Err(Error::NotFound(Noun::Identity));
             };
-            let account = accounts::must_exist(transaction, id)?;
+            let asked = asking.again(transaction, now)?;
+            let account = asked.account()?;
             if all.len() == 1 && account.password_hash.is_none() {
                 return Err(Error::Conflict(Clash::LastWayIn));
             }
@@ -217,7 +218,7 @@ impl Core {
             let gave = found.granted_role.as_deref() == Some(account.role.as_str());
             if gave && account.role != default_role {
                 let origin = asking.origin();
-                if !sso::role_change(transaction, &account, &default_role, origin, now)? {
+                if !sso::role_change(transaction, account, &default_role, origin, now)? {
                     return Err(Error::Conflict(Clash::LastAdmin));
                 }
             }

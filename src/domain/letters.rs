@@ -19,6 +19,7 @@ use super::{
     page::{Page, PageOf},
     permissions::SYSTEM_ADMIN,
     secret::{Secret, random_text},
+    sessions,
 };
 pub use delivery::{Round, mail_try};
 pub use tokens::LinkInfo;
@@ -383,8 +384,9 @@ impl Core {
         if self.settings.mail.is_none() {
             return Err(Error::Disabled("a mail server"));
         }
-        let settings = self.settings.clone();
+        let (asking, settings) = (caller.clone(), self.settings.clone());
         self.deed(Stale::Nobodys, move |transaction, now| {
+            sessions::must_live(transaction, &asking, now)?;
             let letter = Letter {
                 purpose: Purpose::Test,
                 recipient: recipient.as_str().to_owned(),

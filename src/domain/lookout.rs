@@ -28,6 +28,9 @@ const JUMP: Duration = Duration::from_secs(60);
 /// A clock that was set is told of for so long.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
+/// A clock that was wrong at the start is set right within so long.
+const JUST: Duration = Duration::from_secs(900);
+
 /// What is remembered between looks.
 #[derive(Debug, Default)]
 pub(super) struct Lookout(Mutex<State>);
@@ -71,9 +74,10 @@ impl Lookout {
         }
     }
 
-    /// Whether the clock was set a while ago, and not set right again.
-    pub(super) fn has_jumped(&self) -> bool {
-        self.state().clock.jumped.is_some()
+    /// Whether the clock was set within the last minutes, and not set right again.
+    pub(super) fn has_just_jumped(&self, steady: Duration) -> bool {
+        let just = |(_, since)| steady.saturating_sub(since) < JUST;
+        self.state().clock.jumped.is_some_and(just)
     }
 
     fn take_stir(&self) -> bool {

@@ -9,7 +9,7 @@ use super::{
     accounts::{self, Account, AccountId, Email, check_line},
     api_keys,
     caller::Caller,
-    error::{Error, Field, Reason, Result, Why},
+    error::{Error, Field, Reason, Result},
     events::{self, Event, EventKind, WrittenEvent},
     identities,
     known::Stale,
@@ -67,15 +67,12 @@ fn still_proven(
     now: Timestamp,
 ) -> Result<Account> {
     // Whatever rights were lost meanwhile, one's own account needs none.
-    caller.again(transaction, now)?;
-    let account = accounts::must_exist(transaction, proven.id)?;
-    if account.is_active() && account.password_hash == proven.password_hash {
-        return Ok(account);
+    let asking = caller.again(transaction, now)?;
+    let account = asking.account()?;
+    if account.password_hash == proven.password_hash {
+        return Ok(Account::clone(account));
     }
-    Err(match caller.is_by_password() {
-        true => Error::Unauthenticated(Why::SessionEnded),
-        false => Error::Invalid(Field::CurrentPassword, Reason::Wrong),
-    })
+    Err(Error::Invalid(Field::CurrentPassword, Reason::Wrong))
 }
 
 fn put_password(
@@ -131,8 +128,9 @@ impl Core {
             check_line(name, Field::DisplayName)?;
         }
         let event = Event::new(EventKind::AccountUpdated, caller, self.clock.now());
+        let asking = caller.clone();
         self.deed(Stale::Of(id), move |transaction, now| {
-            let mut account = accounts::must_exist(transaction, id)?;
+            let mut account = Account::clone(asking.again(transaction, now)?.account()?);
             if let Some(name) = display_name {
                 account.display_name = name;
                 accounts::update(transaction, &account, now)?;

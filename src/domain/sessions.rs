@@ -167,8 +167,8 @@ pub(super) fn live(
     .optional()
 }
 
-/// Asked inside a deed whose caller had to wait for a hash: what the caller came by may have ended
-/// meanwhile, and the rights it was judged by may be gone. The operator always lives.
+/// Asked inside a deed whose caller had to wait for a hash or for the writer: what the caller came by may
+/// have ended meanwhile, and the rights it was judged by may be gone. The operator always lives.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] once it has, [`Error::Forbidden`] once a right is gone.
@@ -176,8 +176,25 @@ pub(super) fn must_live(connection: &Connection, caller: &Caller, now: Timestamp
     caller.again(connection, now)?.must_cover(&caller.permissions())
 }
 
-/// Whether the caller may end sessions of `account`, as its rights are now.
-fn must_reach(connection: &Connection, caller: &Caller, account: AccountId) -> Result<()> {
+/// The same for a deed about `account`: one's own needs no right that may be lost.
+pub(super) fn must_live_for(
+    (connection, now): (&Connection, Timestamp),
+    caller: &Caller,
+    account: AccountId,
+) -> Result<()> {
+    match caller.account_id() == Some(account) {
+        true => caller.again(connection, now).map(drop),
+        false => must_live(connection, caller, now),
+    }
+}
+
+/// Whether the caller may end sessions of `account`, now.
+fn must_reach(
+    (connection, now): (&Connection, Timestamp),
+    caller: &Caller,
+    account: AccountId,
+) -> Result<()> {
+    must_live_for((connection, now), caller, account)?;
     if caller.account_id() == Some(account) {
         return Ok(());
     }
@@ -515,7 +532,7 @@ impl Core {
         let event = Event::new(EventKind::SessionEnded, caller, self.clock.now()).of(account);
         let asking = caller.clone();
         self.deed(Stale::Of(account), move |transaction, now| {
-            must_reach(transaction, &asking, account)?;
+            must_reach((transaction, now), &asking, account)?;
             if !end(transaction, account, id, now)? {
                 return Err(Error::NotFound(Noun::Session));
             }
@@ -533,7 +550,7 @@ impl Core {
         let event = Event::new(EventKind::SessionEnded, caller, self.clock.now()).of(account);
         let asking = caller.clone();
         self.deed(Stale::Of(account), move |transaction, now| {
-            must_reach(transaction, &asking, account)?;
+            must_reach((transaction, now), &asking, account)?;
             let ended = end_all(transaction, account, except, now)?;
             if ended > 0 {
                 event.about(format!("{ended} sessions")).append(transaction)?;

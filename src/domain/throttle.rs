@@ -1,6 +1,8 @@
 //! Failed tries and requests by client address: both in bounded memory, both by a clock that
 //! never jumps.
 
+mod room;
+
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
@@ -11,8 +13,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
+use self::room::Room;
 use super::{
     Clock, Core,
     caller::Caller,
@@ -30,7 +33,7 @@ pub struct ThrottlePolicy {
     /// Failed tries in one window; 0 switches the throttle off.
     pub max_attempts: u32,
     pub window: Duration,
-    /// Tries that may wait for another of their address, of all addresses.
+    /// Tries of one address that may wait for others of it; of all together twice as many.
     pub waiting: usize,
     /// 0 switches the bucket off.
     pub requests_per_second: u32,
@@ -104,8 +107,7 @@ struct Inner {
     clock: Clock,
     windows: Mutex<HashMap<Subject, Window>>,
     buckets: Mutex<HashMap<Subject, Bucket>>,
-    /// Where they wait who try more at once than may fail.
-    room: Semaphore,
+    room: Room,
     tries_refused: AtomicU64,
     requests_refused: AtomicU64,
 }
@@ -146,7 +148,7 @@ impl Throttle {
             clock,
             windows: Mutex::new(HashMap::new()),
             buckets: Mutex::new(HashMap::new()),
-            room: Semaphore::new(policy.waiting),
+            room: Room::of(policy.waiting),
             tries_refused: AtomicU64::new(0),
             requests_refused: AtomicU64::new(0),
         }))
@@ -247,8 +249,7 @@ impl Throttle {
                 Arc::clone(&window.more().freed).notified_owned()
             };
             if room.is_none() {
-                let busy = |_| Error::Busy { retry_after: Duration::from_secs(1) };
-                room = Some(self.0.room.try_acquire().map_err(busy)?);
+                room = Some(self.0.room.enter(subject)?);
             }
             freed.await;
         }
@@ -546,7 +547,7 @@ mod tests {
         for one in waiting {
             one.await.expect("no panic").expect("its turn");
         }
-        assert_eq!(throttle.0.room.available_permits(), 2);
+        assert!(throttle.0.room.enter(me).is_ok(), "their places are given back");
     }
 
     #[test]

@@ -3,9 +3,8 @@
 
 use std::{pin::pin, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval};
-
 use rusqlite::Transaction;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Core, accounts, api_keys, error::Result, invitations, known::Stale, letters, places, podcasts,
@@ -16,6 +15,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const FAILURES_EVERY: u32 = 4;
 const TOUCHES_EVERY: u32 = 240;
 const SWEEP_EVERY: u32 = 4 * 3600;
+const FIRST_SWEEP: u32 = 4 * 300;
 const KEPT_REVOKED: Duration = Duration::from_secs(400 * 24 * 3600);
 const KEPT_INVITATIONS: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -69,7 +69,8 @@ impl Core {
         }
         // Not at the start, nor soon after a jump: a clock that is wrong is set right then, and what
         // it would have ended is good again.
-        if round % SWEEP_EVERY == SWEEP_EVERY - 1 && !self.lookout.has_jumped() {
+        if round % SWEEP_EVERY == FIRST_SWEEP && !self.lookout.has_just_jumped(self.clock.steady())
+        {
             done = done.and(self.sweep().await);
         }
         done
@@ -87,8 +88,8 @@ impl Core {
     /// Writes what waits, at the end of the process.
     pub async fn settle(&self) -> Result<()> {
         self.events.end_minute(self.clock.now(), true);
-        let failures = self.write_failures().await;
-        self.write_touches().await.and(failures)
+        self.write_failures().await?;
+        self.write_touches().await
     }
 
     /// They are read by the thread that writes them, and let go by it once that is done: whatever

@@ -155,7 +155,7 @@ impl fmt::Display for Warning {
             Self::DiskLow(free) => {
                 write!(f, "the disk is nearly full: {} MiB are free", free / MIB)
             }
-            Self::BackupFailed(why) => write!(f, "the last scheduled backup failed: {why}"),
+            Self::BackupFailed(why) => write!(f, "the last scheduled backup had trouble: {why}"),
             Self::NoMailServer => f.write_str(
                 "email.smtp_host is not set: no letter goes out; hand their links over, see \
                  /api/v1/outbox",

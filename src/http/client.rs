@@ -153,6 +153,11 @@ impl Facts {
         self.put_cookie(name, issued.text.reveal(), max_age);
     }
 
+    /// None of those that were added: what they carry has ended meanwhile.
+    pub fn withdraw_cookies(&self) {
+        self.cookies.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Takes a cookie away, also beside an error.
     pub fn drop_cookie(&self, name: &str) {
         let line = cookie_line(self.secure, name, "", 0);

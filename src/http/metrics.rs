@@ -143,7 +143,7 @@ fn stored(text: &mut Text, kept: &Stored) {
 }
 
 fn backups(text: &mut Text, figures: &Figures) {
-    const FAILS: &str = "Whether the last scheduled backup failed.";
+    const FAILS: &str = "Whether the last scheduled backup had trouble.";
     text.gauge("gatelodge_backup_failing", FAILS, u8::from(figures.backup_fails));
     if let Some(at) =
         figures.stored.and_then(|stored| stored.last_backup_at).map(Timestamp::seconds)

@@ -158,6 +158,17 @@ async fn an_api_key_works_by_basic_and_never_gets_a_cookie() {
 }
 
 #[tokio::test]
+async fn a_password_that_is_changed_by_basic_hands_out_no_dead_cookie() {
+    let house = House::lived_in().await;
+    let body = json!({"old_password": PASSWORD, "new_password": NEW});
+    let changed = house.post("/api/2/me/password").basic("ann", PASSWORD).json(&body).send().await;
+    assert_eq!((changed.status, changed.header("set-cookie").as_str()), (200, ""));
+    let next = house.get("/api/2/me").basic("ann", NEW).send().await;
+    assert_eq!(next.status, 200);
+    assert_eq!(me(&house, &cookie(&next, "sessionid")).send().await.status, 200);
+}
+
+#[tokio::test]
 async fn a_name_in_the_path_is_the_callers_own_in_any_case() {
     let house = House::lived_in().await;
     for name in ["ANN", "Ann", "ann@example.org", "ANN@EXAMPLE.ORG"] {

@@ -196,10 +196,15 @@ impl AccountApi {
     async fn password(
         &self,
         caller: Signed,
+        visitor: Visitor,
         body: Lenient<PasswordRequest>,
     ) -> Result<Json<Message>, GpodderError> {
         let (old, new) = (body.0.old_password.map(Secret::new), Secret::new(body.0.new_password));
         self.core.password_change(&caller.0, old, new, PasswordRule::GPODDER).await?;
+        if caller.0.is_by_password() {
+            // The session of the old password has just ended with all others.
+            visitor.0.withdraw_cookies();
+        }
         Ok(Message::new("the password is changed"))
     }
 

@@ -83,7 +83,7 @@ pub async fn find(headers: &HeaderMap, facts: &Facts) -> Result<Found, Error> {
 
 /// Finds out who asks. Whoever was let in by a password takes a cookie along: mygpoclient gives up on
 /// its fourth Basic call otherwise. The session is there before anything is done, so that it tells of
-/// the password whatever becomes of the request; where it cannot be written, the request goes on.
+/// the password whatever is done and answered; where it cannot be written, the request goes on.
 pub async fn caller(headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error> {
     let caller = find(headers, facts).await?.caller;
     if let Ok(account) = caller.account() {
@@ -92,7 +92,8 @@ pub async fn caller(headers: &HeaderMap, facts: &Facts) -> Result<Caller, Error>
     if caller.is_by_password() {
         match facts.core.basic_session(&caller).await {
             Ok(issued) => put_cookie(facts, &issued),
-            Err(Error::Unauthenticated(why)) => return Err(Error::Unauthenticated(why)),
+            // Something of the account has changed while this waited, perhaps not what it stands on.
+            Err(Error::Unauthenticated(_)) => return facts.core.caller_again(&caller).await,
             Err(_) => {}
         }
     }

@@ -610,7 +610,7 @@ export default {
   "warning.clock_jumped.title": "Die Uhr wurde verstellt",
   "warning.data_exposed": "Andere Benutzer dieser Maschine kommen an die Daten. Ruf dort gatelodge doctor auf: Es sagt, was zu tun ist.",
   "warning.data_exposed.title": "Andere kommen an die Daten",
-  "warning.backup_failed.title": "Die letzte geplante Sicherung ist misslungen",
+  "warning.backup_failed.title": "Bei der letzten geplanten Sicherung ging etwas schief",
   "warning.disk_full": "{amount} sind frei. Bald kann sich niemand mehr anmelden: Schaff Platz, oder leg data_dir auf eine größere Platte.",
   "warning.disk_full.title": "Die Platte ist voll",
   "warning.disk_low": "{amount} sind frei. Schaff Platz, oder leg data_dir auf eine größere Platte.",

@@ -621,7 +621,7 @@ export default {
   "warning.clock_jumped.title": "The clock was set",
   "warning.data_exposed": "Other users of this machine can get at the data. Run gatelodge doctor there: it says what to do.",
   "warning.data_exposed.title": "Others can get at the data",
-  "warning.backup_failed.title": "The last scheduled backup failed",
+  "warning.backup_failed.title": "The last scheduled backup had trouble",
   "warning.disk_full": "{amount} are free. Soon nobody can sign in: free some space, or put data_dir on a larger disk.",
   "warning.disk_full.title": "The disk is full",
   "warning.disk_low": "{amount} are free. Free some space, or put data_dir on a larger disk.",
