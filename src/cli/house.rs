@@ -31,10 +31,11 @@ use crate::{
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// Threads for what blocks. The database takes five of them, and they come when they are needed; but a name
-/// that is looked up keeps its thread for half a minute where the network is down, whoever still waits for
-/// it, and nothing of the database may wait behind such.
-const BLOCKING_THREADS: usize = 64;
+/// Threads for what blocks. The database takes five of them; but a name that is looked up keeps its thread
+/// for half a minute where the network is down, whoever still waits for it, and nothing of the database may
+/// wait behind such: four for providers, one each for mail, updates and podcasts. No more than are needed:
+/// a busy server comes to have all of them, and each holds memory of its own.
+const BLOCKING_THREADS: usize = 16;
 
 fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
@@ -283,7 +284,8 @@ mod tests {
         let runtime = runtime().expect("a runtime");
         let (_end, ended) = mpsc::channel::<()>();
         let ended = std::sync::Arc::new(std::sync::Mutex::new(ended));
-        for _ in 0..32 {
+        // The database has five left.
+        for _ in 0..BLOCKING_THREADS - 5 {
             let ended = std::sync::Arc::clone(&ended);
             runtime.spawn_blocking(move || drop(ended.lock().map(|ended| ended.recv())));
         }

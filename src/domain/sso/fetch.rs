@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 256 * 1024;
 
 /// So many names are looked up at once. The system does not let go of a look-up when whoever asked does,
 /// and its thread is one of those that the database needs.
-const LOOK_UPS: usize = 8;
+const LOOK_UPS: usize = 4;
 
 /// Looks up names as the system does.
 struct Names(Arc<Semaphore>);
