@@ -320,13 +320,20 @@ impl Core {
         let (core, now) = (self.clone(), self.clock.now());
         let work = move |transaction: &Transaction<'_>| work(transaction, now);
         let after = move |done: &Result<T>| {
-            core.lookout.note_write(done);
             if let Ok(done) = done {
                 core.known.forget(stale, done);
-                core.events.ring();
             }
+            core.note_deed(done);
         };
         self.db.write_then(work, after).await
+    }
+
+    /// What the thread that commits does last, whatever was written.
+    fn note_deed<T>(&self, done: &Result<T>) {
+        self.lookout.note_write(done);
+        if done.is_ok() {
+            self.events.ring();
+        }
     }
 
     /// Does something behind an answer that is given at once. Under a flood it is dropped. It

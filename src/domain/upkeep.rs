@@ -60,8 +60,7 @@ impl Core {
     async fn round(&self, round: u32) -> Result<()> {
         let mut done = self.notice_others().await;
         if round.is_multiple_of(FAILURES_EVERY) {
-            self.events.end_minute(self.clock.now(), false);
-            done = done.and(self.write_failures().await);
+            done = done.and(self.write_failures(false).await);
         }
         if round.is_multiple_of(TOUCHES_EVERY) {
             self.throttle.sweep();
@@ -87,14 +86,15 @@ impl Core {
 
     /// Writes what waits, at the end of the process.
     pub async fn settle(&self) -> Result<()> {
-        self.events.end_minute(self.clock.now(), true);
-        self.write_failures().await?;
+        self.write_failures(true).await?;
         self.write_touches().await
     }
 
     /// They are read by the thread that writes them, and let go by it once that is done: whatever
-    /// becomes of whoever waits here, none is lost and none is written twice.
-    async fn write_failures(&self) -> Result<()> {
+    /// becomes of whoever waits here, none is lost and none is written twice. With the untold of this
+    /// minute too, if it is the last.
+    async fn write_failures(&self, is_last: bool) -> Result<()> {
+        self.events.end_minute(self.clock.now(), is_last);
         if !self.events.has_failures() {
             return Ok(());
         }
@@ -105,11 +105,10 @@ impl Core {
             Ok(failures.len())
         };
         let after = move |done: &Result<usize>| {
-            again.lookout.note_write(done);
             if let Ok(count) = done {
                 again.events.note_written(*count);
-                again.events.ring();
             }
+            again.note_deed(done);
         };
         self.db.write_then(work, after).await.map(drop)
     }
